@@ -1,0 +1,1 @@
+//! From decision graphs and the standard library to BIR, registers and bytecode.

@@ -1,0 +1,1 @@
+//! From policies to rule sets, decision graphs and tables.

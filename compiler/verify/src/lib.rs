@@ -1,0 +1,1 @@
+//! Independent checking of finished bytecode, here, in this kernel and in others.

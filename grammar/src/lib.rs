@@ -1,0 +1,1 @@
+//! The grammars of every small language policyc reads, without their meaning.

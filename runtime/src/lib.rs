@@ -1,0 +1,1 @@
+//! Artifact and bindings to a live generation: load, pin, attach, flip, observe.

@@ -1,0 +1,1 @@
+//! The standard library of packet and event routines, as BIR text.
