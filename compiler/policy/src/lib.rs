@@ -1,1 +1,6 @@
 //! From YAML to policies that cannot be wrong, the inventory, and the oracle.
+//!
+//! Does not know that BPF exists.
+
+pub mod labels;
+pub mod network;

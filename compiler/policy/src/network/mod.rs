@@ -1,0 +1,5 @@
+//! Network policy: documents, checks, meaning.
+
+pub mod types;
+
+pub use types::*;

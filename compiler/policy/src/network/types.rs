@@ -1,0 +1,267 @@
+//! Network policy that cannot be wrong: selectors resolved to their namespace,
+//! numbers parsed, lists told apart from their absence.
+//!
+//! The vocabulary is Cilium's (`pkg/policy/types/policyentry.go`,
+//! `pkg/policy/api`): a rule has a subject and entries; an entry has a tier, a
+//! priority, a verdict, peers and ports.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use policyc_base::Origin;
+
+use crate::labels::LabelSelector;
+
+/// Whose reading of a policy is meant.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Dialect {
+    /// Cilium 1.20.
+    #[default]
+    Cilium120,
+    /// Cilium 1.19: a bare address is a CIDR.
+    Cilium119,
+    /// Kubernetes: an `ipBlock` may select pods.
+    Kubernetes,
+}
+
+/// Which way, seen from the subject.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Direction {
+    /// Packets the subject receives; the peer is the source.
+    Ingress,
+    /// Packets the subject sends; the peer is the destination.
+    Egress,
+}
+
+impl Direction {
+    /// Both, ingress first.
+    pub const BOTH: [Self; 2] = [Self::Ingress, Self::Egress];
+}
+
+/// One value for each direction.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct PerDirection<T> {
+    /// For received packets.
+    pub ingress: T,
+    /// For sent packets.
+    pub egress: T,
+}
+
+impl<T> PerDirection<T> {
+    /// The value for `direction`.
+    pub fn get(&self, direction: Direction) -> &T {
+        match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        }
+    }
+
+    /// The value for `direction`, to be changed.
+    pub fn get_mut(&mut self, direction: Direction) -> &mut T {
+        match direction {
+            Direction::Ingress => &mut self.ingress,
+            Direction::Egress => &mut self.egress,
+        }
+    }
+}
+
+/// What an entry says about the flows it matches. The order is the order in
+/// which verdicts of one priority win: deny, allow, pass.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum EntryVerdict {
+    /// The flow is dropped.
+    Deny,
+    /// The flow is forwarded in this direction.
+    Allow,
+    /// The rest of this tier has no say.
+    Pass,
+}
+
+/// A tier of entries; lower is asked first (`pkg/policy/types/policyentry.go`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Tier(pub u8);
+
+impl Tier {
+    /// ClusterNetworkPolicy of tier Admin.
+    pub const ADMIN: Self = Self(100);
+    /// CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy, NetworkPolicy.
+    pub const NORMAL: Self = Self(200);
+    /// ClusterNetworkPolicy of tier Baseline.
+    pub const BASELINE: Self = Self(250);
+    /// What the engine adds itself, such as allow-localhost.
+    pub const DEFAULT: Self = Self(255);
+}
+
+/// Whom a rule is about.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Subject {
+    /// Workloads with these labels (`endpointSelector`, `podSelector`).
+    Endpoints(LabelSelector),
+    /// Hosts with these labels (`nodeSelector`).
+    Nodes(LabelSelector),
+}
+
+/// A group of peers with a fixed meaning (`pkg/policy/api/entity.go`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[allow(missing_docs, reason = "Cilium's names, reference in docs/coverage.md")]
+pub enum Entity {
+    All,
+    World,
+    WorldIpv4,
+    WorldIpv6,
+    Cluster,
+    Host,
+    RemoteNode,
+    KubeApiserver,
+    Init,
+    Ingress,
+    Health,
+    Unmanaged,
+    None,
+}
+
+/// One peer of an entry.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Peer {
+    /// Workloads, and reserved identities where the selector names `reserved:`.
+    Endpoints(LabelSelector),
+    /// Addresses of a prefix, but for the exceptions. Whether workloads are among
+    /// them is the dialect's word.
+    Cidr {
+        /// The prefix; no host bits are set.
+        net: IpNet,
+        /// Prefixes inside it that are left out.
+        except: Vec<IpNet>,
+    },
+    /// A fixed group.
+    Entity(Entity),
+}
+
+/// The peers of an entry.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Peers {
+    /// No peer field was written: every peer.
+    Any,
+    /// One of these; an empty list matches nobody.
+    OneOf(Vec<Peer>),
+}
+
+/// IP protocol numbers that policies can name.
+pub mod protocol {
+    /// ICMP, RFC 792.
+    pub const ICMP: u8 = 1;
+    /// TCP, RFC 9293.
+    pub const TCP: u8 = 6;
+    /// UDP, RFC 768.
+    pub const UDP: u8 = 17;
+    /// ICMPv6, RFC 4443.
+    pub const ICMPV6: u8 = 58;
+    /// SCTP, RFC 9260.
+    pub const SCTP: u8 = 132;
+}
+
+/// One protocol with a range of ports, or of types for ICMP and ICMPv6.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PortMatch {
+    /// IP protocol number.
+    pub protocol: u8,
+    /// First destination port or ICMP type, host byte order.
+    pub first: u16,
+    /// Last destination port or ICMP type, inclusive.
+    pub last: u16,
+}
+
+/// The ports of an entry.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Ports {
+    /// No port field was written: every protocol and port.
+    Any,
+    /// One of these; an empty list matches nothing.
+    OneOf(Vec<PortMatch>),
+}
+
+/// One allow, deny or pass.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Entry {
+    /// Which way.
+    pub direction: Direction,
+    /// Tier; lower first.
+    pub tier: Tier,
+    /// Priority in the tier; lower first. ClusterNetworkPolicy's priority times
+    /// 100 plus the rule's index; 0 for all other kinds.
+    pub priority: u32,
+    /// What it says.
+    pub verdict: EntryVerdict,
+    /// About whom.
+    pub peers: Peers,
+    /// About what.
+    pub ports: Ports,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// One rule: a subject and what is said about it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Rule {
+    /// Whom the rule is about.
+    pub subject: Subject,
+    /// Whether flows of the subject that nothing matches are denied.
+    pub default_deny: PerDirection<bool>,
+    /// What it says, in the order written.
+    pub entries: Vec<Entry>,
+    /// Where the rule is written.
+    pub origin: Origin,
+}
+
+/// One flow: what a policy judges.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Flow {
+    /// Who sends.
+    pub source: IpAddr,
+    /// Who receives; of the same family.
+    pub destination: IpAddr,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Destination port in host byte order, or the ICMP type; 0 for other protocols.
+    pub port: u16,
+}
+
+/// Why a direction was allowed or denied.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Reason {
+    /// An entry decided.
+    Entry(Origin),
+    /// The subject's own host may always reach it (allow-localhost).
+    FromHost,
+    /// No entry matched and a rule that selects the subject sets default deny.
+    DefaultDeny(Origin),
+    /// No entry matched and nothing sets default deny.
+    NoPolicy,
+    /// The end of the flow in question is nobody's subject: not in the inventory.
+    NotASubject,
+}
+
+/// The judgement of one direction.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct DirectionVerdict {
+    /// Forwarded, or dropped.
+    pub allowed: bool,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// The judgement of a flow: both directions must allow.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Verdict {
+    /// Egress of the source.
+    pub egress: DirectionVerdict,
+    /// Ingress of the destination.
+    pub ingress: DirectionVerdict,
+}
+
+impl Verdict {
+    /// Whether the flow is forwarded.
+    pub const fn allowed(&self) -> bool {
+        self.egress.allowed && self.ingress.allowed
+    }
+}
