@@ -5,6 +5,11 @@
 //! possible test. What the checker accepts, the kernel verifier should accept.
 //! Does not know that policies exist, nor what registers are.
 
+mod builder;
+pub mod helpers;
+mod text;
 pub mod types;
+mod visit;
 
+pub use builder::FunctionBuilder;
 pub use types::*;
