@@ -2,5 +2,7 @@
 //!
 //! Does not know that BPF exists.
 
+pub mod codes;
 pub mod labels;
 pub mod network;
+pub mod yaml;
