@@ -1,1 +1,12 @@
-//! Every system call and every line of unsafe code, with a fake beside the real kernel.
+//! Every system call of policyc, and every line of `unsafe`.
+//!
+//! Guarantees: each function is safe to call with any arguments; buffers have
+//! the sizes the kernel will read or write; an error names the call, the errno
+//! and, where the kernel gave one, its log.
+//! Does not know: policies, artifacts, gates or generations.
+//! Source: `include/uapi/linux/bpf.h`, `kernel/bpf/syscall.c`.
+
+pub mod bpf;
+mod error;
+
+pub use error::SysError;
