@@ -149,7 +149,7 @@ impl FunctionBuilder {
     /// `name`, or with a number if it is taken. Names that look like ids are not
     /// names: the text form would read them back as ids.
     fn unique(&mut self, name: &str) -> String {
-        if name.is_empty() || crate::text::is_id(name) {
+        if name.is_empty() || crate::names::is_id(name) {
             return String::new();
         }
         let numbered = (2..).map(|n| format!("{name}.{n}"));

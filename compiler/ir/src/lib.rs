@@ -6,10 +6,17 @@
 //! Does not know that policies exist, nor what registers are.
 
 mod builder;
+mod compact;
 pub mod helpers;
-mod text;
+mod names;
+pub mod parse;
+mod place;
+mod print;
 pub mod types;
 mod visit;
 
 pub use builder::FunctionBuilder;
+pub use parse::{parse, parse_into};
+pub use place::Place;
+pub use print::print_function;
 pub use types::*;
