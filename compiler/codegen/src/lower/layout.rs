@@ -1,0 +1,108 @@
+//! Tables as bytes: where each lies in a flat map, and how it is addressed.
+//!
+//! All numbers are stored in the machine's order (little-endian, as every BPF
+//! object policyc writes). Sizes that are indexed by a computed number are powers
+//! of two, so that a mask keeps the index inside.
+
+use policyc_base::EntityId;
+use policyc_decision::intervals::Family;
+use policyc_decision::tables::{CellTable, IntervalTable, PortTable, RowTable};
+
+/// Set in a cell's second word when the decision forwards the flow.
+pub const ALLOW: u32 = 1 << 31;
+
+/// Bytes of one interval: last address before it, then its class.
+pub const fn interval_stride(family: Family) -> u32 {
+    match family {
+        Family::V4 => 8,
+        Family::V6 => 32,
+    }
+}
+
+/// Offset of the class in an interval.
+pub const fn class_offset(family: Family) -> i32 {
+    match family {
+        Family::V4 => 4,
+        Family::V6 => 16,
+    }
+}
+
+/// Number of intervals a table holds once padded; at least one.
+pub fn padded_intervals(table: &IntervalTable) -> usize {
+    table.starts.len().next_power_of_two()
+}
+
+/// An interval table for binary search: entry `i` holds the last address before
+/// interval `i` (so that `i` is too high exactly when the key is not above it),
+/// and the interval's class. Entry 0 is never compared; padding compares as too
+/// high for every key.
+pub fn intervals(table: &IntervalTable) -> Vec<u8> {
+    let stride = interval_stride(table.family) as usize;
+    let mut bytes = vec![0; padded_intervals(table) * stride];
+    for (i, entry) in bytes.chunks_exact_mut(stride).enumerate() {
+        let before = table.starts.get(i).map_or(u128::MAX, |start| start.wrapping_sub(1));
+        let class = table.classes.get(i).map_or(0, |c| c.index() as u16).to_le_bytes();
+        match table.family {
+            Family::V4 => {
+                entry[..4].copy_from_slice(&(before as u32).to_le_bytes());
+                entry[4..6].copy_from_slice(&class);
+            }
+            Family::V6 => {
+                entry[..8].copy_from_slice(&((before >> 64) as u64).to_le_bytes());
+                entry[8..16].copy_from_slice(&(before as u64).to_le_bytes());
+                entry[16..18].copy_from_slice(&class);
+            }
+        }
+    }
+    bytes
+}
+
+/// Bytes of one protocol's slice: base and mask, both `u32`.
+pub const SLICE: u32 = 8;
+
+/// Offset of the classes in the ports table, behind 256 slices.
+pub const PORT_CLASSES: u32 = 256 * SLICE;
+
+/// The ports table: 256 slices, then the classes as `u16`, a power of two of them.
+pub fn ports(table: &PortTable) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for slice in &table.protocols {
+        bytes.extend(slice.base.to_le_bytes());
+        bytes.extend(u32::from(slice.mask).to_le_bytes());
+    }
+    let classes = table.classes.len().next_power_of_two();
+    for class in &table.classes {
+        bytes.extend((class.index() as u16).to_le_bytes());
+    }
+    bytes.resize(PORT_CLASSES as usize + classes * 2, 0);
+    bytes
+}
+
+/// The rows table: for each (behaviour, direction, address class) the index of the
+/// row's first cell as `u32`, a power of two of them.
+pub fn rows(table: &RowTable, port_classes: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(table.rows.len() * 4);
+    for row in &table.rows {
+        bytes.extend(((row.index() * port_classes) as u32).to_le_bytes());
+    }
+    bytes.resize(table.rows.len().next_power_of_two() * 4, 0);
+    bytes
+}
+
+/// Bytes of one cell: rank, then decision with [`ALLOW`], both `u32`.
+pub const CELL: u32 = 8;
+
+/// The cells of all rows, one after the other, a power of two of them.
+/// `allowed` says which decisions forward.
+pub fn cells(table: &CellTable, allowed: impl Fn(usize) -> bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for cell in table.rows.values().flatten() {
+        let decision = cell.decision.index();
+        let allow = if allowed(decision) { ALLOW } else { 0 };
+        bytes.extend(cell.rank.to_le_bytes());
+        bytes.extend((decision as u32 | allow).to_le_bytes());
+    }
+    let cells = (bytes.len() / CELL as usize).next_power_of_two();
+    bytes.resize(cells * CELL as usize, 0);
+    bytes
+}

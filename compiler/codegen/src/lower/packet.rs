@@ -1,0 +1,322 @@
+//! One packet program: from the context to a verdict.
+//!
+//! Order of events: who is behind this attach point, where is the network
+//! header, who is the peer and what does it want, which cell says what happens,
+//! count it, report it, return. Every way through ends in a decision; there is
+//! no way that forwards a packet without one.
+
+use policyc_bpf::{Direction, Judges, ProgramKind};
+use policyc_decision::intervals::Family;
+use policyc_decision::network::{NetworkDecision, builtin};
+use policyc_ir::{
+    BinOp, Block, CmpOp, FuncId, FunctionBuilder, Helper, MapRef, Module, Target, Type, Value,
+};
+
+use super::layout::{self, ALLOW};
+use super::maps::Maps;
+use super::search::{self, Key};
+use super::stdlib::PacketLib;
+
+/// Offset of `cb[0]` in `struct __sk_buff`, where the gate leaves the attach id.
+const SKB_CB0: i32 = 48;
+/// Offset of `len` in `struct __sk_buff`.
+const SKB_LEN: i32 = 0;
+/// Bytes that are made linear when a header is not: Ethernet, two tags, IPv6 and
+/// its extension headers, ports.
+const PULLED: u32 = 256;
+
+/// What a program kind wants returned.
+struct Verdicts {
+    /// Pass on to whoever is next.
+    forward: u64,
+    /// Drop, finally.
+    drop: u64,
+}
+
+/// One packet program's shape.
+pub struct PacketProgram {
+    /// Kernel type.
+    pub kind: ProgramKind,
+    /// Whose packets: decides which address is the peer's.
+    pub judges: Judges,
+}
+
+impl PacketProgram {
+    fn verdicts(&self) -> Verdicts {
+        match self.kind {
+            // TCX_NEXT on tcx, TC_ACT_UNSPEC on clsact: both -1. TC_ACT_SHOT.
+            ProgramKind::Tc => Verdicts { forward: u64::from(u32::MAX), drop: 2 },
+            // XDP_PASS, XDP_DROP.
+            ProgramKind::Xdp => Verdicts { forward: 2, drop: 1 },
+            // SK_PASS, SK_DROP.
+            ProgramKind::CgroupSkb(_)
+            | ProgramKind::RawTracepoint(_)
+            | ProgramKind::Tracepoint { .. } => Verdicts { forward: 1, drop: 0 },
+        }
+    }
+
+    /// Whether the packet starts with an Ethernet header.
+    fn has_link_header(&self) -> bool {
+        matches!(self.kind, ProgramKind::Tc | ProgramKind::Xdp)
+    }
+
+    fn is_xdp(&self) -> bool {
+        self.kind == ProgramKind::Xdp
+    }
+
+    /// A name for the kernel and for people, at most 15 bytes.
+    pub fn name(&self) -> &'static str {
+        match (&self.kind, self.judges) {
+            (ProgramKind::Tc, Judges::Egress) => "tc_egress",
+            (ProgramKind::Tc, _) => "tc_ingress",
+            (ProgramKind::Xdp, _) => "xdp_ingress",
+            (ProgramKind::CgroupSkb(Direction::Egress), _) => "cgroup_egress",
+            _ => "cgroup_ingress",
+        }
+    }
+}
+
+/// Appends one program to the module and returns its function.
+pub fn lower(
+    module: &mut Module,
+    decision: &NetworkDecision,
+    maps: &Maps,
+    library: &PacketLib,
+    program: &PacketProgram,
+) -> FuncId {
+    let b = FunctionBuilder::new(program.name(), &[("ctx", Type::Ctx)], &[Type::U32]);
+    let ctx = b.params()[0];
+    let mut lowering = Lowering { b, module, decision, maps, library, program, ctx };
+    lowering.body();
+    let function = lowering.b.finish();
+    module.functions.push(function)
+}
+
+struct Lowering<'a> {
+    b: FunctionBuilder,
+    module: &'a Module,
+    decision: &'a NetworkDecision,
+    maps: &'a Maps,
+    library: &'a PacketLib,
+    program: &'a PacketProgram,
+    ctx: Value,
+}
+
+/// Where the parts of a program meet.
+struct Joints {
+    /// `(peer address, protocol, port)` of an IPv4 packet.
+    judge4: Block,
+    /// `(high, low, protocol, port)` of an IPv6 packet.
+    judge6: Block,
+    /// `(decision word)`
+    decided: Block,
+}
+
+impl Lowering<'_> {
+    fn body(&mut self) {
+        let attach = self.attach_id();
+        let known = self.call(self.library.subject, &[attach])[0];
+        let (judge4, address4) = self.b.block_with("judge4", [Type::U32, Type::U8, Type::U16]);
+        let (judge6, address6) =
+            self.b.block_with("judge6", [Type::U64, Type::U64, Type::U8, Type::U16]);
+        let (judge, judged) = self.b.block_with("judge", [Type::U64, Type::U8, Type::U16]);
+        let (decided, [word]) = self.b.block_with("decided", [Type::U32]);
+        let joints = Joints { judge4, judge6, decided };
+
+        let subject = self.b.block("subject");
+        let unknown = self.outcome(builtin::UNKNOWN_SUBJECT, decided);
+        self.b.br_const(CmpOp::Eq, known, 0, unknown, subject);
+        self.b.switch_to(subject);
+        let behaviour = self.b.bin_const(BinOp::Sub, known, 1);
+        let behaviour = self.b.zext(Type::U64, behaviour);
+        self.parse(&joints);
+
+        self.b.switch_to(judge4);
+        let key = Key::V4(self.b.zext(Type::U64, address4[0]));
+        self.classify(Family::V4, key, judge, &address4[1..]);
+        self.b.switch_to(judge6);
+        let key = Key::V6(address6[0], address6[1]);
+        self.classify(Family::V6, key, judge, &address6[2..]);
+
+        self.b.switch_to(judge);
+        let found = self.cell(behaviour, judged[0], judged[1], judged[2]);
+        self.b.jump(Target::new(decided, [found]));
+
+        self.b.switch_to(decided);
+        self.conclude(attach, word);
+    }
+
+    fn call(&mut self, func: FuncId, args: &[Value]) -> Vec<Value> {
+        self.b.call(self.module, func, args)
+    }
+
+    /// A way to `decided` with a fixed decision.
+    fn outcome(&mut self, decision: usize, decided: Block) -> Target {
+        let allow = if self.decision.decisions[decision].allowed { ALLOW } else { 0 };
+        let word = self.b.const_u32(decision as u32 | allow);
+        Target::new(decided, [word])
+    }
+
+    /// The id of the attach point, as its gate left it.
+    fn attach_id(&mut self) -> Value {
+        if self.program.is_xdp() {
+            self.call(self.library.frame_attach_id, &[])[0]
+        } else {
+            self.b.load(Type::U32, self.ctx, SKB_CB0)
+        }
+    }
+
+    /// From the start of the packet to the peer, the protocol and the port. A
+    /// header that is not linear is pulled and everything is read once more; what
+    /// is still too short then is truncated.
+    fn parse(&mut self, joints: &Joints) {
+        let truncated = self.outcome(builtin::TRUNCATED, joints.decided);
+        if self.program.kind != ProgramKind::Tc {
+            return self.parse_once(joints, &truncated);
+        }
+        let pull = self.b.block("pull");
+        self.parse_once(joints, &Target::new(pull, []));
+        self.b.switch_to(pull);
+        self.pull();
+        let truncated = self.outcome(builtin::TRUNCATED, joints.decided);
+        self.parse_once(joints, &truncated);
+    }
+
+    /// Makes the first bytes linear.
+    // KERNEL: bpf_skb_pull_data fails when asked for more than the packet has.
+    fn pull(&mut self) {
+        let len = self.b.load(Type::U32, self.ctx, SKB_LEN);
+        let limit = self.b.const_u32(PULLED);
+        let (pulled, [bytes]) = self.b.block_with("pulled", [Type::U32]);
+        self.b.br(
+            CmpOp::Ult,
+            len,
+            limit,
+            Target::new(pulled, [len]),
+            Target::new(pulled, [limit]),
+        );
+        self.b.switch_to(pulled);
+        self.b.helper(Helper::SkbPullData, [self.ctx, bytes]);
+    }
+
+    fn parse_once(&mut self, joints: &Joints, short: &Target) {
+        let locate =
+            if self.program.has_link_header() { self.library.ethernet } else { self.library.network };
+        let located = self.call(locate, &[self.ctx]);
+        let (ip4, ip6) = (self.b.block("ip4"), self.b.block("ip6"));
+        let not_ip = self.outcome(builtin::NOT_IP, joints.decided);
+        let cases =
+            [(0, short.clone()), (4, Target::new(ip4, [])), (6, Target::new(ip6, []))];
+        self.b.switch(located[0], cases, not_ip);
+
+        let egress = self.program.judges == Judges::Egress;
+        self.b.switch_to(ip4);
+        // Status, source, destination, protocol, port.
+        let ip = self.call(self.library.ipv4, &[located[1]]);
+        let peer = if egress { ip[2] } else { ip[1] };
+        let judge = Target::new(joints.judge4, [peer, ip[3], ip[4]]);
+        self.by_status(ip[0], judge, short, joints);
+
+        self.b.switch_to(ip6);
+        // Status, source and destination as two words each, protocol, port.
+        let ip = self.call(self.library.ipv6, &[located[1]]);
+        let (high, low) = if egress { (ip[3], ip[4]) } else { (ip[1], ip[2]) };
+        let judge = Target::new(joints.judge6, [high, low, ip[5], ip[6]]);
+        self.by_status(ip[0], judge, short, joints);
+    }
+
+    /// Goes by a parser's status: 0 read, 1 too short, else malformed.
+    fn by_status(&mut self, status: Value, read: Target, short: &Target, joints: &Joints) {
+        let malformed = self.outcome(builtin::MALFORMED, joints.decided);
+        self.b.switch(status, [(0, read), (1, short.clone())], malformed);
+    }
+
+    /// The class of the peer, then on to `judge` with protocol and port.
+    fn classify(&mut self, family: Family, key: Key, judge: Block, rest: &[Value]) {
+        let (map, table) = match family {
+            Family::V4 => (self.maps.addr4, &self.decision.addresses.v4),
+            Family::V6 => (self.maps.addr6, &self.decision.addresses.v6),
+        };
+        let size = layout::padded_intervals(table);
+        let class = search::interval_class(&mut self.b, map, size, key);
+        self.b.jump(Target::new(judge, [class].into_iter().chain(rest.iter().copied())));
+    }
+
+    /// The decision word of a behaviour, an address class, a protocol and a port.
+    fn cell(&mut self, behaviour: Value, class: Value, protocol: Value, port: Value) -> Value {
+        let rows = &self.decision.rows;
+        let classes = rows.address_classes as u64;
+        let egress = self.program.judges == Judges::Egress;
+        let index = self.b.bin_const(BinOp::Mul, behaviour, 2 * classes);
+        let index = self.b.bin_const(BinOp::Add, index, if egress { classes } else { 0 });
+        let index = self.b.bin(BinOp::Add, index, class);
+        let first = self.table_word(self.maps.rows, index, rows.rows.len(), 4, 0);
+        let first = self.b.zext(Type::U64, first);
+
+        let ports = &self.decision.ports;
+        let count = ports.classes.len().next_power_of_two();
+        let class = search::port_class(&mut self.b, self.maps.ports, count, protocol, port);
+        let index = self.b.bin(BinOp::Add, first, class);
+        let cells = self.decision.cells.rows.len() * ports.count;
+        self.table_word(self.maps.cells, index, cells, layout::CELL, 4)
+    }
+
+    /// A `u32` at `offset` in element `index` of a table of `count` elements.
+    fn table_word(
+        &mut self,
+        table: MapRef,
+        index: Value,
+        count: usize,
+        bytes: u32,
+        offset: i32,
+    ) -> Value {
+        let base = self.b.flat_addr(table);
+        let at = search::element(&mut self.b, base, index, count.next_power_of_two(), bytes);
+        self.b.load(Type::U32, at, offset)
+    }
+
+    /// Counts a decision, reports it where that was asked for, and returns.
+    fn conclude(&mut self, attach: Value, word: Value) {
+        let decision = self.b.bin_const(BinOp::And, word, u64::from(!ALLOW));
+        let bytes = self.length();
+        self.call(self.library.count, &[decision, bytes]);
+        let (drop, forward) = (self.b.block("drop"), self.b.block("forward"));
+        self.b.br_const(CmpOp::Set, word, u64::from(ALLOW), forward, drop);
+        let Verdicts { forward: pass, drop: deny } = self.program.verdicts();
+
+        self.b.switch_to(drop);
+        self.report(attach, word);
+        let deny = self.b.iconst(Type::U32, deny);
+        self.b.ret([deny]);
+
+        self.b.switch_to(forward);
+        let sampled = self.call(self.library.reports_forwarded, &[])[0];
+        let (report, done) = (self.b.block("report"), self.b.block("done"));
+        self.b.br_const(CmpOp::Eq, sampled, 0, done, report);
+        self.b.switch_to(report);
+        self.report(attach, word);
+        self.b.jump(done);
+        self.b.switch_to(done);
+        let pass = self.b.iconst(Type::U32, pass);
+        self.b.ret([pass]);
+    }
+
+    /// Bytes of the packet; 0 on XDP, whose context does not say.
+    fn length(&mut self) -> Value {
+        if self.program.is_xdp() {
+            return self.b.const_u64(0);
+        }
+        let len = self.b.load(Type::U32, self.ctx, SKB_LEN);
+        self.b.zext(Type::U64, len)
+    }
+
+    /// Sends a verdict event with the head of the packet.
+    fn report(&mut self, attach: Value, word: Value) {
+        let egress = self.program.judges == Judges::Egress;
+        let flags = u32::from(egress) | u32::from(!self.program.has_link_header()) << 1;
+        let flags = self.b.const_u32(flags);
+        let event =
+            if self.program.is_xdp() { self.library.event_xdp } else { self.library.event_skb };
+        self.call(event, &[self.ctx, attach, word, flags]);
+    }
+}

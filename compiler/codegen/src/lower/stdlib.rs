@@ -1,0 +1,73 @@
+//! The standard library's functions, linked into a module by name.
+
+use policyc_base::{Sink, SourceMap};
+use policyc_ir::{FuncId, Module};
+use policyc_stdlib_bpf::Unit;
+
+use crate::CodegenError;
+
+/// Reads library text into a module that has the maps the text refers to.
+///
+/// # Errors
+/// An internal error when the text does not fit the module.
+pub fn link(units: &[Unit], module: &mut Module) -> Result<(), CodegenError> {
+    let mut sources = SourceMap::new();
+    for unit in units {
+        let file = sources.add(unit.name, unit.text);
+        let mut sink = Sink::new();
+        if policyc_ir::parse_into(module, file, unit.text, &mut sink).is_none() {
+            let first = sink.iter().next().map(|d| d.message.clone()).unwrap_or_default();
+            return Err(CodegenError::internal(format!("{} does not parse: {first}", unit.name)));
+        }
+    }
+    Ok(())
+}
+
+/// The function of a name.
+///
+/// # Errors
+/// An internal error when there is none.
+pub fn find(module: &Module, name: &str) -> Result<FuncId, CodegenError> {
+    let found = module.functions.iter().find(|(_, f)| f.name == name);
+    found
+        .map(|(id, _)| id)
+        .ok_or_else(|| CodegenError::internal(format!("the standard library has no @{name}")))
+}
+
+/// The functions that packet programs call.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "documented in stdlib-bpf")]
+pub struct PacketLib {
+    pub subject: FuncId,
+    pub frame_attach_id: FuncId,
+    pub ethernet: FuncId,
+    pub network: FuncId,
+    pub ipv4: FuncId,
+    pub ipv6: FuncId,
+    pub count: FuncId,
+    pub reports_forwarded: FuncId,
+    pub event_skb: FuncId,
+    pub event_xdp: FuncId,
+}
+
+impl PacketLib {
+    /// Links the packet library.
+    ///
+    /// # Errors
+    /// See [`link`] and [`find`].
+    pub fn link(module: &mut Module) -> Result<Self, CodegenError> {
+        link(policyc_stdlib_bpf::PACKET, module)?;
+        Ok(Self {
+            subject: find(module, "subject")?,
+            frame_attach_id: find(module, "frame_attach_id")?,
+            ethernet: find(module, "ethernet")?,
+            network: find(module, "network")?,
+            ipv4: find(module, "ipv4")?,
+            ipv6: find(module, "ipv6")?,
+            count: find(module, "count")?,
+            reports_forwarded: find(module, "reports_forwarded")?,
+            event_skb: find(module, "event_skb")?,
+            event_xdp: find(module, "event_xdp")?,
+        })
+    }
+}

@@ -1,0 +1,159 @@
+//! The decision engine: a packet's fields through the graph.
+
+use std::net::IpAddr;
+
+use policyc_base::EntityId;
+use policyc_policy::network::{Direction, Flow};
+
+use super::{Leaf, NetworkDecision, NoTest, builtin};
+use crate::graph::{DecisionGraph, FieldId, Fields, Node, TableId};
+use crate::intervals::{Family, number};
+use crate::tables::AddressClass;
+
+/// The fields a network graph looks at.
+pub(super) mod field {
+    use crate::graph::FieldId;
+
+    pub(crate) const FAMILY: FieldId = FieldId(0);
+    pub(crate) const BEHAVIOUR: FieldId = FieldId(1);
+    pub(crate) const DIRECTION: FieldId = FieldId(2);
+    pub(crate) const PEER: FieldId = FieldId(3);
+    pub(crate) const PROTOCOL: FieldId = FieldId(4);
+    pub(crate) const PORT: FieldId = FieldId(5);
+    pub(crate) const ADDRESS_CLASS: FieldId = FieldId(6);
+    pub(crate) const PORT_CLASS: FieldId = FieldId(7);
+    pub(crate) const ROW: FieldId = FieldId(8);
+    pub(crate) const NAMES: [&str; 9] = [
+        "family", "behaviour", "direction", "peer", "protocol", "port", "address_class",
+        "port_class", "row",
+    ];
+}
+
+/// The tables a network graph looks things up in.
+pub(super) mod table {
+    use crate::graph::TableId;
+
+    pub(crate) const ADDRESSES_V4: TableId = TableId(0);
+    pub(crate) const ADDRESSES_V6: TableId = TableId(1);
+    pub(crate) const PORTS: TableId = TableId(2);
+    pub(crate) const ROWS: TableId = TableId(3);
+    pub(crate) const NAMES: [&str; 4] = ["addr4", "addr6", "ports", "rows"];
+}
+
+/// The graph of every network policy: its shape does not depend on the rules,
+/// which are all in the tables.
+pub(super) fn graph() -> DecisionGraph<NoTest, Leaf> {
+    let mut graph = DecisionGraph::new();
+    let not_ip = graph.add(Node::Leaf(Leaf::Fixed(builtin::NOT_IP)));
+    let cell = graph.add(Node::Leaf(Leaf::Cell));
+    let ports = graph.add(Node::Lookup {
+        table: table::PORTS,
+        inputs: vec![field::PROTOCOL, field::PORT],
+        output: field::PORT_CLASS,
+        next: cell,
+    });
+    let rows = graph.add(Node::Lookup {
+        table: table::ROWS,
+        inputs: vec![field::BEHAVIOUR, field::DIRECTION, field::ADDRESS_CLASS],
+        output: field::ROW,
+        next: ports,
+    });
+    let addresses = [table::ADDRESSES_V4, table::ADDRESSES_V6].map(|table| {
+        let inputs = vec![field::PEER];
+        graph.add(Node::Lookup { table, inputs, output: field::ADDRESS_CLASS, next: rows })
+    });
+    let cases = vec![(4, addresses[0]), (6, addresses[1])];
+    graph.root = graph.add(Node::Switch { field: field::FAMILY, cases, default: not_ip });
+    graph
+}
+
+/// What one hook sees of a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Packet {
+    /// Index of the subject's behaviour.
+    pub behaviour: usize,
+    /// Whether the subject sends or receives.
+    pub direction: Direction,
+    /// The other end.
+    pub peer: IpAddr,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Destination port or ICMP type, host byte order.
+    pub port: u16,
+}
+
+impl NetworkDecision {
+    /// Index of the decision about a packet.
+    pub fn judge(&self, packet: &Packet) -> usize {
+        let mut state = State { decision: self, packet, computed: [0; 3] };
+        match self.graph.evaluate(&mut state) {
+            Leaf::Fixed(decision) => *decision,
+            Leaf::Cell => {
+                let (row, class) = (state.value(field::ROW), state.value(field::PORT_CLASS));
+                let row = EntityId::from_index(row as usize);
+                self.cells.rows[row][class as usize].decision.index()
+            }
+        }
+    }
+
+    /// The decision at the source's egress and at the destination's ingress; `None`
+    /// where that end is no subject.
+    pub fn judge_flow(&self, flow: &Flow) -> [Option<usize>; 2] {
+        let ends = [
+            (flow.source, flow.destination, Direction::Egress),
+            (flow.destination, flow.source, Direction::Ingress),
+        ];
+        ends.map(|(end, peer, direction)| {
+            let subject = self.subjects.iter().find(|s| s.addresses.contains(&end))?;
+            let (behaviour, protocol, port) = (subject.behaviour, flow.protocol, flow.port);
+            Some(self.judge(&Packet { behaviour, direction, peer, protocol, port }))
+        })
+    }
+}
+
+struct State<'a> {
+    decision: &'a NetworkDecision,
+    packet: &'a Packet,
+    /// Address class, port class, row.
+    computed: [u64; 3],
+}
+
+impl Fields<NoTest> for State<'_> {
+    fn value(&self, field: FieldId) -> u64 {
+        match field {
+            field::FAMILY => match Family::of(self.packet.peer) {
+                Family::V4 => 4,
+                Family::V6 => 6,
+            },
+            field::BEHAVIOUR => self.packet.behaviour as u64,
+            field::DIRECTION => u64::from(self.packet.direction == Direction::Egress),
+            field::PROTOCOL => u64::from(self.packet.protocol),
+            field::PORT => u64::from(self.packet.port),
+            FieldId(computed) => {
+                let first = field::ADDRESS_CLASS.0;
+                self.computed.get((computed.wrapping_sub(first)) as usize).copied().unwrap_or(0)
+            }
+        }
+    }
+
+    fn test(&self, _: FieldId, test: &NoTest) -> bool {
+        match *test {}
+    }
+
+    fn lookup(&mut self, table: TableId, _: &[FieldId], output: FieldId) {
+        let (decision, packet) = (self.decision, self.packet);
+        let answer = match table {
+            table::ADDRESSES_V4 => decision.addresses.v4.lookup(number(packet.peer)).index(),
+            table::ADDRESSES_V6 => decision.addresses.v6.lookup(number(packet.peer)).index(),
+            table::PORTS => decision.ports.lookup(packet.protocol, packet.port).index(),
+            _ => {
+                let class = AddressClass::from_index(self.value(field::ADDRESS_CLASS) as usize);
+                let egress = packet.direction == Direction::Egress;
+                let index = decision.rows.index(packet.behaviour, egress, class);
+                decision.rows.rows[index].index()
+            }
+        };
+        let slot = (output.0 - field::ADDRESS_CLASS.0) as usize;
+        self.computed[slot] = answer as u64;
+    }
+}

@@ -1,0 +1,151 @@
+//! Network policy as tables: behaviours, classes, cells.
+//!
+//! Subjects that no rule can tell apart share a *behaviour*; addresses that no
+//! rule can tell apart share an *address class*, protocols and ports a *port
+//! class*. A behaviour, a direction and an address class have a *row*; a row has
+//! a *cell* for each port class; a cell says what happens. Cost and memory grow
+//! with distinct behaviours, not with workloads.
+//!
+//! Guarantees: total (every packet has a decision), deterministic, and equal to
+//! the oracle (`policyc_policy::network::eval`), which tests hold it against.
+//! Does not know: how a table lies in memory.
+
+mod addresses;
+mod build;
+mod judge;
+mod ports;
+mod print;
+mod resolve;
+
+pub use build::build;
+pub use judge::Packet;
+pub use print::print;
+pub use resolve::{DirectionRules, OrderedEntry, Outcome};
+
+use std::net::IpAddr;
+
+use policyc_policy::network::{PerDirection, Reason};
+
+use crate::graph::DecisionGraph;
+use crate::intervals::Family;
+use crate::tables::{CellTable, IntervalTable, PortTable, RowTable};
+
+/// Indices of the decisions that are there for every policy.
+pub mod builtin {
+    /// Nobody is bound to the attach point.
+    pub const UNKNOWN_SUBJECT: usize = 0;
+    /// Headers end before they are complete.
+    pub const TRUNCATED: usize = 1;
+    /// Headers contradict themselves, or go on for too long.
+    pub const MALFORMED: usize = 2;
+    /// Neither IPv4 nor IPv6: ARP and the like, which policies do not speak about.
+    pub const NOT_IP: usize = 3;
+    /// Number of built-in decisions.
+    pub const COUNT: usize = 4;
+}
+
+/// Why a decision is what it is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Why {
+    /// See [`builtin::UNKNOWN_SUBJECT`].
+    UnknownSubject,
+    /// See [`builtin::TRUNCATED`].
+    Truncated,
+    /// See [`builtin::MALFORMED`].
+    Malformed,
+    /// See [`builtin::NOT_IP`].
+    NotIp,
+    /// The policy said so.
+    Policy(Reason),
+}
+
+/// One distinct outcome.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Decision {
+    /// Forwarded, or dropped.
+    pub allowed: bool,
+    /// Why.
+    pub why: Why,
+}
+
+/// Who a subject is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum SubjectKind {
+    /// A workload of the inventory.
+    Workload,
+    /// A host of the inventory.
+    Node,
+}
+
+/// One subject with its behaviour.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SubjectRow {
+    /// `namespace/name` of a workload, name of a node.
+    pub name: String,
+    /// What it is.
+    pub kind: SubjectKind,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Index of its behaviour.
+    pub behaviour: usize,
+}
+
+/// What distinct subjects have in common: the rules of both directions.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Behaviour {
+    /// The rules.
+    pub rules: PerDirection<DirectionRules>,
+}
+
+/// One table for each IP version.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PerFamily<T> {
+    /// For IPv4.
+    pub v4: T,
+    /// For IPv6.
+    pub v6: T,
+}
+
+impl<T> PerFamily<T> {
+    /// The table of a family.
+    pub fn get(&self, family: Family) -> &T {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+}
+
+/// What a network graph can look at.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum NoTest {}
+
+/// What a network graph ends in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Leaf {
+    /// A fixed decision: one of [`builtin`].
+    Fixed(usize),
+    /// The decision of the cell at (row, port class).
+    Cell,
+}
+
+/// Network policy, decided.
+#[derive(Clone, Debug)]
+pub struct NetworkDecision {
+    /// Every subject, in the inventory's order.
+    pub subjects: Vec<SubjectRow>,
+    /// Distinct behaviours.
+    pub behaviours: Vec<Behaviour>,
+    /// Address → class. Both families share one numbering.
+    pub addresses: PerFamily<IntervalTable>,
+    /// (Protocol, port) → class.
+    pub ports: PortTable,
+    /// (Behaviour, direction, address class) → row.
+    pub rows: RowTable,
+    /// (Row, port class) → cell.
+    pub cells: CellTable,
+    /// What cells refer to; the first are the [`builtin`] ones.
+    pub decisions: Vec<Decision>,
+    /// How the tables are asked.
+    pub graph: DecisionGraph<NoTest, Leaf>,
+}
