@@ -8,5 +8,8 @@
 
 pub mod bpf;
 mod error;
+pub mod host;
+pub mod net;
+pub mod ringbuf;
 
 pub use error::SysError;

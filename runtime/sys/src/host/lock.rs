@@ -1,0 +1,65 @@
+//! One command at a time: an advisory lock that says who holds it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::SysError;
+
+/// A held lock; it ends with the value, and with the process.
+#[derive(Debug)]
+pub struct FileLock {
+    _file: File,
+}
+
+/// Why a lock was not taken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LockError {
+    /// Another process holds it and wrote this into it.
+    Held(String),
+    /// The file could not be opened or locked.
+    Sys(SysError),
+}
+
+impl FileLock {
+    /// Takes the lock on `path` without waiting and writes `holder` into it.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] with what the holder wrote; else what failed.
+    pub fn acquire(path: &Path, holder: &str) -> Result<Self, LockError> {
+        let io = |call| {
+            move |e: std::io::Error| {
+                LockError::Sys(SysError::from_io(call, &e).about(path.to_string_lossy()))
+            }
+        };
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(io("mkdir"))?;
+        }
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(io("open"))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == libc::EWOULDBLOCK => {
+                let mut by = String::new();
+                let _ = file.read_to_string(&mut by);
+                return Err(LockError::Held(by.trim().to_owned()));
+            }
+            Err(error) => {
+                return Err(LockError::Sys(
+                    SysError::new("flock", error.raw_os_error()).about(path.to_string_lossy()),
+                ));
+            }
+        }
+        file.set_len(0).map_err(io("ftruncate"))?;
+        file.seek(SeekFrom::Start(0)).map_err(io("lseek"))?;
+        writeln!(file, "{holder}").map_err(io("write"))?;
+        Ok(Self { _file: file })
+    }
+}

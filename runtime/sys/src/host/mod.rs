@@ -1,0 +1,16 @@
+//! The machine around the kernel objects: privileges, mounts, cgroups, locks,
+//! durable files and time.
+
+mod capability;
+mod cgroup;
+mod file;
+mod lock;
+mod mount;
+mod time;
+
+pub use capability::{Capability, missing_capabilities};
+pub use cgroup::{cgroup2_mount, cgroup_id};
+pub use file::{read_optional, remove_if_present, write_durable};
+pub use lock::{FileLock, LockError};
+pub use mount::{ensure_bpffs, ensure_tracefs, is_bpffs, tracepoint_id};
+pub use time::{grace_period, monotonic_ns};

@@ -1,0 +1,62 @@
+//! Network interfaces.
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkInfo, LinkMessage};
+
+use super::netlink;
+use crate::SysError;
+
+/// A network interface.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Interface {
+    /// Index, unique in its network namespace.
+    pub index: u32,
+    /// Name, at most 15 bytes.
+    pub name: String,
+    /// Kind as `ip -d link` prints it (`veth`, `netkit`); `None` for hardware
+    /// and `lo`.
+    pub kind: Option<String>,
+}
+
+/// Every interface of the network namespace, by index.
+///
+/// # Errors
+/// What netlink said.
+pub fn interfaces() -> Result<Vec<Interface>, SysError> {
+    let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    let answers = netlink::dump("RTM_GETLINK", request)?;
+    let mut found: Vec<_> = answers.into_iter().filter_map(interface).collect();
+    found.sort_by_key(|i| i.index);
+    Ok(found)
+}
+
+/// The interface called `name`.
+///
+/// # Errors
+/// `ENODEV` when there is none; what netlink said.
+pub fn interface_by_name(name: &str) -> Result<Interface, SysError> {
+    interfaces()?
+        .into_iter()
+        .find(|i| i.name == name)
+        .ok_or_else(|| SysError::new("RTM_GETLINK", libc::ENODEV).about(name))
+}
+
+fn interface(message: RouteNetlinkMessage) -> Option<Interface> {
+    let RouteNetlinkMessage::NewLink(link) = message else {
+        return None;
+    };
+    let mut found = Interface { index: link.header.index, name: String::new(), kind: None };
+    for attribute in link.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => found.name = name,
+            LinkAttribute::LinkInfo(infos) => {
+                found.kind = infos.into_iter().find_map(|info| match info {
+                    LinkInfo::Kind(kind) => Some(kind.to_string()),
+                    _ => None,
+                });
+            }
+            _ => {}
+        }
+    }
+    Some(found)
+}
