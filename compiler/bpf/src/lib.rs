@@ -5,11 +5,24 @@
 //! bytes.
 //! Does not know: policies, BIR, or any running kernel.
 
+pub mod construct;
+pub mod decode;
+pub mod helper;
 pub mod insn;
 pub mod program;
 
+pub use decode::{
+    AluOp, AtomicOp, Callee, DecodeError, Imm64, Instruction, JmpOp, Operand, Size, SwapOp, Width,
+    decode, decode_all,
+};
 pub use insn::{Insn, Reg, code};
 pub use program::{
     Direction, Judges, License, MapId, MapKind, MapRole, MapSpec, Object, Program, ProgramKind,
     Reloc, RelocTarget, SourceLine,
 };
+
+pub mod btf;
+pub mod elf;
+
+pub use btf::{Btf, ProgramInfo};
+pub use elf::{ElfError, ObjectError, read_elf, write_elf};
