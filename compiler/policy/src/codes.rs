@@ -34,4 +34,67 @@ codes! {
     FIELD_MISSING = "P0206", "a field is missing";
     FIELD_TYPE = "P0207", "the value has the wrong type";
     FIELD_RANGE = "P0208", "the number is out of range";
+    POLICY_TWICE = "P0209", "two policies have the same name";
+
+    FQDN_UNSUPPORTED = "P0220", "names (`toFQDNs`) are not supported yet";
+    L7_UNSUPPORTED = "P0221", "rules above layer 4 are not supported yet";
+    SERVICES_UNSUPPORTED = "P0222", "services as peers are not supported yet";
+    NODES_UNSUPPORTED = "P0223", "nodes as peers are not supported yet";
+    GROUPS_UNSUPPORTED = "P0224", "cloud provider groups are not supported yet";
+    CIDR_GROUP_UNSUPPORTED = "P0225", "CIDR groups are not supported yet";
+    NAMED_PORT_UNSUPPORTED = "P0226", "named ports are not supported yet";
+    AUTHENTICATION_UNSUPPORTED = "P0227", "authentication is not supported yet";
+    LOG_UNSUPPORTED = "P0228", "log cookies are not supported yet";
+    SERVER_NAMES_UNSUPPORTED = "P0229", "TLS server names are not supported yet";
+    LISTENER_UNSUPPORTED = "P0230", "listeners of a proxy are not supported yet";
+    TLS_UNSUPPORTED = "P0231", "TLS interception is not supported yet";
+    PROTOCOL_UNSUPPORTED = "P0232", "the IP protocol is not supported yet";
+    ENTITY_UNSUPPORTED = "P0233", "the entity is not supported here yet";
+    REMOVED = "P0234", "the field was removed from Cilium";
+
+    SUBJECT_MISSING = "P0301", "the rule does not say whom it is about";
+    SUBJECT_TWICE = "P0302", "the rule is about endpoints and about nodes";
+    SUBJECT_NODES = "P0303", "a namespaced policy is about nodes";
+    SECTION_MISSING = "P0304", "the policy or rule says nothing";
+    PEERS_COMBINED = "P0305", "one rule has peers of two kinds";
+    PORTS_TOO_MANY = "P0306", "one rule has too many ports or types";
+    PORTS_AND_ICMPS = "P0307", "one rule has ports and ICMP types";
+    PORT_INVALID = "P0308", "the port is neither a number nor a name";
+    PROTOCOL_INVALID = "P0309", "the protocol is not known";
+    PORT_RANGE = "P0310", "the port range is not one";
+    ICMP_TYPE = "P0311", "the ICMP type is not known";
+    ICMP_FAMILY = "P0312", "the ICMP family is not known";
+    ENTITY_UNKNOWN = "P0313", "the entity is not known";
+    CIDR_INVALID = "P0314", "the prefix is not one";
+    CIDR_BARE = "P0315", "the prefix has no length";
+    CIDR_EXCEPT = "P0316", "an exception lies outside its prefix";
+    CIDR_SET = "P0317", "the element needs one of `cidr` and its groups";
+    SELECTOR_OPERATOR = "P0318", "the operator is not known";
+    SELECTOR_VALUES = "P0319", "the operator does not go with its values";
+    LABEL_INVALID = "P0320", "the label's key or value is not allowed";
+    SELECTOR_SOURCE = "P0321", "labels of this source cannot be selected";
+    POLICY_TYPE = "P0322", "the policy type is not known";
+    PEER_INVALID = "P0323", "the peer names nobody, or in two ways";
+
+    WORKLOAD_TWICE = "P0401", "two workloads have the same name";
+    ADDRESS_TWICE = "P0402", "two workloads have the same address";
+    ADDRESS_INVALID = "P0403", "the address is not one";
+    ATTACH_INVALID = "P0404", "the attachment is not exactly one";
+    KIND_IGNORED = "P0405", "the kind says nothing that matters here";
+
+    PORT_REVERSED = "P0501", "the port range ends before it begins";
+    PORT_ZERO = "P0502", "port 0 stands for every port";
+    PORT_OCTAL = "P0503", "the port is octal";
+    CIDR_HOST_BITS = "P0504", "the prefix has host bits";
+    LIST_EMPTY = "P0505", "an empty list matches nothing";
+    DEFAULT_DENY_WITHOUT_RULES = "P0506", "default deny has no effect without rules";
+    ICMP_ZERO = "P0507", "type 0 stands for every ICMP type";
+    OUTSIDE_POLICY_TYPES = "P0508", "rules stand outside the policy types";
+    SELECTS_NOBODY = "P0509", "a selector matches nobody";
+    ENTITY_NOBODY = "P0510", "the entity is nobody that the inventory knows";
+    NAMESPACE_CONFLICT = "P0511", "the policy is about its own namespace only";
+    RULE_EMPTY = "P0512", "the rule matches nothing";
+    SUBJECT_IMPLICIT = "P0513", "the policy is about every pod of its namespace";
+    PORT_STRING = "P0514", "the port number is a string";
+    WORLD_BY_LABEL = "P0515", "the label `reserved:world` is nobody's";
 }

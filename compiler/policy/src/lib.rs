@@ -3,6 +3,11 @@
 //! Does not know that BPF exists.
 
 pub mod codes;
+pub mod documents;
+pub mod kinds;
 pub mod labels;
+mod load;
 pub mod network;
 pub mod yaml;
+
+pub use load::{Policies, load};

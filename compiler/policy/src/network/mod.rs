@@ -1,5 +1,61 @@
 //! Network policy: documents, checks, meaning.
 
+mod check;
+pub mod doc;
 pub mod types;
 
+use policyc_base::{OriginTable, Sink};
+
+use crate::kinds::Role;
+use crate::yaml::Node;
+
 pub use types::*;
+
+/// The namespace of objects that name none.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// Reads and checks one network policy, whose kind is known from `role`.
+///
+/// `None` if it cannot be read at all, or is of another role.
+pub(crate) fn read(
+    node: &Node,
+    role: Role,
+    dialect: Dialect,
+    origins: &mut OriginTable,
+    sink: &mut Sink,
+) -> Option<(doc::Meta, Vec<Rule>)> {
+    let namespaced = |mut meta: doc::Meta| {
+        let span = meta.name.span;
+        meta.namespace
+            .get_or_insert_with(|| policyc_base::Spanned::new(DEFAULT_NAMESPACE.to_owned(), span));
+        meta
+    };
+    match role {
+        Role::CiliumPolicy => {
+            let mut doc = doc::read_cilium(node, sink)?;
+            doc.meta = namespaced(doc.meta);
+            let namespace = doc.meta.namespace.as_ref().map_or("", |n| n.value.as_str());
+            let scope = check::Scope::Namespace(namespace);
+            let mut cx = check::Context { dialect, origins, sink };
+            let rules = check::check_cilium(&doc, &doc.meta.full_name(), scope, &mut cx);
+            Some((doc.meta, rules))
+        }
+        Role::ClusterwidePolicy => {
+            let mut doc = doc::read_cilium(node, sink)?;
+            doc.meta.namespace = None;
+            let mut cx = check::Context { dialect, origins, sink };
+            let scope = check::Scope::Cluster;
+            let rules = check::check_cilium(&doc, &doc.meta.name.value, scope, &mut cx);
+            Some((doc.meta, rules))
+        }
+        Role::KubernetesPolicy => {
+            let mut doc = doc::read_kubernetes(node, sink)?;
+            doc.meta = namespaced(doc.meta);
+            let namespace = doc.meta.namespace.as_ref().map_or("", |n| n.value.as_str());
+            let mut cx = check::Context { dialect, origins, sink };
+            let rule = check::check_kubernetes(&doc, &doc.meta.full_name(), namespace, &mut cx);
+            Some((doc.meta, vec![rule]))
+        }
+        _ => None,
+    }
+}

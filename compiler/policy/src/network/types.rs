@@ -120,6 +120,25 @@ pub enum Entity {
     None,
 }
 
+impl Entity {
+    /// Every entity with its name in a policy.
+    pub const NAMES: &[(&'static str, Self)] = &[
+        ("all", Self::All),
+        ("world", Self::World),
+        ("world-ipv4", Self::WorldIpv4),
+        ("world-ipv6", Self::WorldIpv6),
+        ("cluster", Self::Cluster),
+        ("host", Self::Host),
+        ("remote-node", Self::RemoteNode),
+        ("kube-apiserver", Self::KubeApiserver),
+        ("init", Self::Init),
+        ("ingress", Self::Ingress),
+        ("health", Self::Health),
+        ("unmanaged", Self::Unmanaged),
+        ("none", Self::None),
+    ];
+}
+
 /// One peer of an entry.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Peer {

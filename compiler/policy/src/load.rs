@@ -1,0 +1,70 @@
+//! The policies of a run: every file read, every document sent to its reader.
+
+use std::collections::BTreeMap;
+
+use policyc_base::{Diagnostic, FileId, OriginTable, Sink, SourceMap, Span};
+
+use crate::codes;
+use crate::documents;
+use crate::kinds::{self, Kind, Role};
+use crate::network::{self, Dialect};
+
+/// Every policy of a run.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Policies {
+    /// The rules of all network policies, in the order written.
+    pub network: Vec<network::Rule>,
+}
+
+/// Reads policy files. What is wrong goes to `sink`; if that has errors
+/// afterwards, the result is incomplete and fit for nothing but more checks.
+pub fn load(
+    sources: &SourceMap,
+    files: &[FileId],
+    dialect: Dialect,
+    origins: &mut OriginTable,
+    sink: &mut Sink,
+) -> Policies {
+    let mut policies = Policies::default();
+    let mut names = Names::default();
+    for document in documents::read(sources, files, sink) {
+        let Some(kind) = kinds::of(&document, sink) else { continue };
+        match kind.role {
+            Role::CiliumPolicy | Role::ClusterwidePolicy | Role::KubernetesPolicy => {
+                let policy = network::read(&document.node, kind.role, dialect, origins, sink);
+                let Some((meta, rules)) = policy else { continue };
+                names.add(kind, meta.full_name(), meta.span(), sink);
+                policies.network.extend(rules);
+            }
+            Role::Inventory => {
+                let reason = "belongs into the inventory, not among the policies";
+                let help = "give its file with `-i`";
+                kinds::reject(&document, codes::KIND_MISPLACED, reason, help, sink);
+            }
+            Role::Test => {
+                let reason = "is a test, not a policy";
+                let help = "give its file to `policyc test`";
+                kinds::reject(&document, codes::KIND_MISPLACED, reason, help, sink);
+            }
+            Role::Tracing | Role::OtherPolicy | Role::Ignored => {
+                let reason = "is not supported yet";
+                kinds::reject(&document, codes::KIND_UNSUPPORTED, reason, "", sink);
+            }
+        }
+    }
+    policies
+}
+
+/// The policies seen so far: the later of two with one name would replace the
+/// earlier in a cluster.
+#[derive(Default)]
+struct Names(BTreeMap<(&'static str, String), Span>);
+
+impl Names {
+    fn add(&mut self, kind: Kind, name: String, span: Span, sink: &mut Sink) {
+        let message = format!("there are two policies of this kind called `{name}`");
+        let Some(first) = self.0.insert((kind.name, name), span) else { return };
+        let finding = Diagnostic::error(codes::POLICY_TWICE, span, message);
+        sink.push(finding.with_label(first, "the first one"));
+    }
+}

@@ -1,0 +1,258 @@
+//! CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy.
+
+use policyc_base::{Diagnostic, Span, Spanned};
+
+use super::{Context, cidr, icmp, ports, selector};
+use crate::codes;
+use crate::network::doc::{CidrDoc, CiliumDoc, EntryDoc, ListDoc, RuleDoc, Section};
+use crate::network::types::{
+    Direction, Entity, Entry, EntryVerdict, Peer, Peers, PerDirection, Ports, Rule, Subject, Tier,
+};
+use crate::yaml::{closest, shorten};
+
+/// Which of the two kinds a document is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::network) enum Scope<'a> {
+    /// CiliumNetworkPolicy in this namespace.
+    Namespace(&'a str),
+    /// CiliumClusterwideNetworkPolicy.
+    Cluster,
+}
+
+impl<'a> Scope<'a> {
+    const fn namespace(self) -> Option<&'a str> {
+        match self {
+            Self::Namespace(namespace) => Some(namespace),
+            Self::Cluster => None,
+        }
+    }
+}
+
+/// The rules of a policy called `name`.
+pub(in crate::network) fn check(
+    doc: &CiliumDoc,
+    name: &str,
+    scope: Scope<'_>,
+    cx: &mut Context<'_>,
+) -> Vec<Rule> {
+    doc.rules.iter().filter_map(|r| rule(r, name, scope, cx)).collect()
+}
+
+fn rule(doc: &RuleDoc, name: &str, scope: Scope<'_>, cx: &mut Context<'_>) -> Option<Rule> {
+    let subject = subject(doc, scope, cx);
+    let origin = cx.origin(name, doc.path.clone(), doc.span);
+    let mut entries = Vec::new();
+    for (section, items) in Section::ALL.iter().zip(&doc.sections) {
+        for (index, item) in items.iter().flatten().enumerate() {
+            let path = format!("{}.{}[{index}]", doc.path, section.name);
+            entries.extend(entry(item, *section, name, path, scope, cx));
+        }
+    }
+    if doc.sections.iter().flatten().all(Vec::is_empty) {
+        let message = "a rule needs one of `ingress`, `ingressDeny`, `egress` and `egressDeny`";
+        cx.error(codes::SECTION_MISSING, doc.span, message);
+    }
+    let default_deny = default_deny(doc, cx);
+    Some(Rule { subject: subject?, default_deny, entries, origin })
+}
+
+fn subject(doc: &RuleDoc, scope: Scope<'_>, cx: &mut Context<'_>) -> Option<Subject> {
+    match (&doc.endpoint_selector, &doc.node_selector) {
+        (Some(endpoints), None) => {
+            Some(Subject::Endpoints(selector::subject(endpoints, scope.namespace(), cx)))
+        }
+        (None, Some(nodes)) if scope == Scope::Cluster => {
+            Some(Subject::Nodes(selector::plain(nodes, cx)))
+        }
+        (None, Some(nodes)) => {
+            let message = "a policy in a namespace cannot be about nodes";
+            let finding = Diagnostic::error(codes::SUBJECT_NODES, nodes.span, message);
+            cx.sink.push(finding.with_help("use a CiliumClusterwideNetworkPolicy"));
+            None
+        }
+        (Some(_), Some(nodes)) => {
+            let message = "a rule is about endpoints or about nodes, not both";
+            cx.error(codes::SUBJECT_TWICE, nodes.span, message);
+            None
+        }
+        (None, None) => {
+            let message = "a rule needs `endpointSelector` or `nodeSelector`";
+            let finding = Diagnostic::error(codes::SUBJECT_MISSING, doc.span, message);
+            cx.sink.push(finding.with_help("`endpointSelector: {}` selects every endpoint"));
+            None
+        }
+    }
+}
+
+/// On in a direction that has rules, unless it is switched off.
+fn default_deny(doc: &RuleDoc, cx: &mut Context<'_>) -> PerDirection<bool> {
+    let mut result = PerDirection::default();
+    for direction in Direction::BOTH {
+        let has_rules = Section::ALL
+            .iter()
+            .zip(&doc.sections)
+            .any(|(s, items)| s.direction == direction && items.iter().flatten().next().is_some());
+        let written = *doc.default_deny.get(direction);
+        if let Some(Spanned { value: true, span }) = written
+            && !has_rules
+        {
+            let message = "default deny has no effect in a direction without rules";
+            let help = "write an empty rule: `ingress: [{}]` or `egress: [{}]`";
+            cx.warn(codes::DEFAULT_DENY_WITHOUT_RULES, span, message, help);
+        }
+        *result.get_mut(direction) = has_rules && written.is_none_or(|w| w.value);
+    }
+    result
+}
+
+fn entry(
+    doc: &EntryDoc,
+    section: Section,
+    policy: &str,
+    path: String,
+    scope: Scope<'_>,
+    cx: &mut Context<'_>,
+) -> Option<Entry> {
+    check_combination(doc, cx);
+    let peers = peers(doc, section, scope, cx);
+    let ports = ports_of(doc, cx);
+    if peers == Peers::Any && ports == Ports::Any {
+        if section.deny {
+            let message = "this rule names neither peers nor ports and denies nothing";
+            let help = "name the peers: the entity `all` is everybody";
+            cx.warn(codes::RULE_EMPTY, doc.span, message, help);
+        }
+        return None;
+    }
+    let origin = cx.origin(policy, path, doc.span);
+    let verdict = if section.deny { EntryVerdict::Deny } else { EntryVerdict::Allow };
+    let direction = section.direction;
+    Some(Entry { direction, tier: Tier::NORMAL, priority: 0, verdict, peers, ports, origin })
+}
+
+/// The peer fields that are there: name, place, number of elements.
+fn peer_fields(doc: &EntryDoc) -> impl Iterator<Item = (&'static str, Span, usize)> {
+    fn of<T>(list: &Option<ListDoc<T>>) -> Option<(&'static str, Span, usize)> {
+        list.as_ref().map(|l| (l.name, l.key, l.items.len()))
+    }
+    [of(&doc.endpoints), of(&doc.cidrs), of(&doc.cidr_sets), of(&doc.entities)]
+        .into_iter()
+        .flatten()
+}
+
+fn check_combination(doc: &EntryDoc, cx: &mut Context<'_>) {
+    let mut filled = peer_fields(doc).filter(|(_, _, count)| *count > 0);
+    let Some((first, place, _)) = filled.next() else { return };
+    for (other, span, _) in filled {
+        let message = format!("`{first}` and `{other}` cannot stand in one rule");
+        let finding = Diagnostic::error(codes::PEERS_COMBINED, span, message);
+        let help = "write two rules: a flow needs one that matches";
+        cx.sink.push(finding.with_label(place, "the other kind of peer").with_help(help));
+    }
+}
+
+/// One empty list is enough to match nobody, whatever stands beside it.
+fn peers(doc: &EntryDoc, section: Section, scope: Scope<'_>, cx: &mut Context<'_>) -> Peers {
+    if peer_fields(doc).next().is_none() {
+        return Peers::Any;
+    }
+    let mut result = Vec::new();
+    for selector in doc.endpoints.iter().flat_map(|l| &l.items) {
+        result.push(Peer::Endpoints(selector::peer(selector, scope.namespace(), cx)));
+    }
+    for text in doc.cidrs.iter().flat_map(|l| &l.items) {
+        let net = cidr::prefix(text, cx);
+        result.extend(net.map(|net| Peer::Cidr { net, except: Vec::new() }));
+    }
+    let sets = doc.cidr_sets.iter().flat_map(|l: &ListDoc<CidrDoc>| &l.items);
+    result.extend(sets.filter_map(|set| cidr::peer(set, cx)));
+    for text in doc.entities.iter().flat_map(|l| &l.items) {
+        result.extend(entity(text, section, cx).map(Peer::Entity));
+    }
+    let empty: Vec<_> = peer_fields(doc).filter(|(_, _, count)| *count == 0).collect();
+    for (name, span, _) in &empty {
+        let message = format!("`{name}: []` matches nobody");
+        let help = format!("leave out `{name}` to match every peer");
+        cx.warn(codes::LIST_EMPTY, *span, message, &help);
+    }
+    Peers::OneOf(if empty.is_empty() { result } else { Vec::new() })
+}
+
+fn entity(text: &Spanned<String>, section: Section, cx: &mut Context<'_>) -> Option<Entity> {
+    if text.value == "cluster-mesh" {
+        let message = "the entity `cluster-mesh` is not supported yet";
+        cx.error(codes::ENTITY_UNSUPPORTED, text.span, message);
+        return None;
+    }
+    let Some((_, entity)) = Entity::NAMES.iter().find(|(name, _)| *name == text.value) else {
+        let message = format!("`{}` is no entity", shorten(&text.value));
+        let mut finding = Diagnostic::error(codes::ENTITY_UNKNOWN, text.span, message);
+        if let Some(near) = closest(&text.value, Entity::NAMES.iter().map(|(name, _)| *name)) {
+            finding = finding.with_help(format!("did you mean `{near}`?"));
+        }
+        cx.sink.push(finding);
+        return None;
+    };
+    check_entity_is_known(*entity, text, section, cx);
+    Some(*entity)
+}
+
+/// An inventory does not say who these are. To allow nobody is safe; to deny
+/// nobody is not, where the entity has addresses that would be allowed otherwise.
+fn check_entity_is_known(
+    entity: Entity,
+    text: &Spanned<String>,
+    section: Section,
+    cx: &mut Context<'_>,
+) {
+    let name = &text.value;
+    match entity {
+        Entity::KubeApiserver if section.deny => {
+            let message = format!("the entity `{name}` cannot be denied yet");
+            let finding = Diagnostic::error(codes::ENTITY_UNSUPPORTED, text.span, message);
+            cx.sink.push(finding.with_help("deny its addresses"));
+        }
+        Entity::KubeApiserver
+        | Entity::Init
+        | Entity::Ingress
+        | Entity::Health
+        | Entity::Unmanaged => {
+            let message = format!("the inventory does not say who `{name}` is: it is nobody");
+            cx.warn(codes::ENTITY_NOBODY, text.span, message, "name its addresses");
+        }
+        _ => {}
+    }
+}
+
+fn ports_of(doc: &EntryDoc, cx: &mut Context<'_>) -> Ports {
+    let ports = doc.ports.as_ref().filter(|l| !l.items.is_empty());
+    let icmps = doc.icmps.as_ref().filter(|l| !l.items.is_empty());
+    if let (Some(ports), Some(icmps)) = (ports, icmps) {
+        let message = "`toPorts` and `icmps` cannot stand in one rule";
+        let finding = Diagnostic::error(codes::PORTS_AND_ICMPS, icmps.key, message);
+        let finding = finding.with_label(ports.key, "the ports");
+        cx.sink.push(finding.with_help("write two rules"));
+    }
+    if ports.is_none() && icmps.is_none() {
+        return Ports::Any;
+    }
+    let mut result = Vec::new();
+    for rule in ports.into_iter().flat_map(|l| &l.items) {
+        ports::check_count(rule.ports.len(), rule.span, "ports", cx);
+        warn_if_empty(rule.ports.is_empty(), "ports", rule.span, cx);
+        result.extend(rule.ports.iter().flat_map(|port| ports::cilium(port, cx)));
+    }
+    for rule in icmps.into_iter().flat_map(|l| &l.items) {
+        ports::check_count(rule.fields.len(), rule.span, "ICMP types", cx);
+        warn_if_empty(rule.fields.is_empty(), "fields", rule.span, cx);
+        result.extend(rule.fields.iter().filter_map(|field| icmp::check(field, cx)));
+    }
+    Ports::OneOf(result)
+}
+
+fn warn_if_empty(empty: bool, name: &str, span: Span, cx: &mut Context<'_>) {
+    if empty {
+        let message = format!("an element without `{name}` matches nothing");
+        cx.warn(codes::LIST_EMPTY, span, message, "leave the element out");
+    }
+}

@@ -1,0 +1,176 @@
+//! Ports and protocols.
+
+use policyc_base::{Diagnostic, Span, Spanned};
+
+use super::Context;
+use crate::codes;
+use crate::network::doc::PortDoc;
+use crate::network::types::{PortMatch, protocol};
+use crate::yaml::{closest, shorten};
+
+/// What a missing protocol or `ANY` stands for.
+const ANY: &[u8] = &[protocol::TCP, protocol::UDP, protocol::SCTP];
+
+/// Most ports of one element of `toPorts`.
+const MAX_PORTS: usize = 40;
+
+/// Protocols that Cilium knows only with extended IP protocols.
+const EXTENDED: &[&str] = &["VRRP", "IGMP", "GRE", "IPIP", "IPV6", "ESP", "AH"];
+
+pub(super) fn check_count(count: usize, span: Span, what: &str, cx: &mut Context<'_>) {
+    if count > MAX_PORTS {
+        let message = format!("{count} {what} in one element, and at most {MAX_PORTS} are allowed");
+        cx.error(codes::PORTS_TOO_MANY, span, message);
+    }
+}
+
+/// The matches of one port of a Cilium policy; nothing if it is wrong.
+pub(super) fn cilium(doc: &PortDoc, cx: &mut Context<'_>) -> Vec<PortMatch> {
+    let protocols = match &doc.protocol {
+        None => Some(ANY),
+        Some(text) => cilium_protocol(text, cx),
+    };
+    let Some(port) = doc.port.as_ref().and_then(|port| number(port, cx)) else {
+        return Vec::new();
+    };
+    let (first, last) = cilium_range(port, doc.end_port, cx);
+    all(protocols, first, last)
+}
+
+fn all(protocols: Option<&[u8]>, first: u16, last: u16) -> Vec<PortMatch> {
+    let one = |protocol: &u8| PortMatch { protocol: *protocol, first, last };
+    protocols.unwrap_or(&[]).iter().map(one).collect()
+}
+
+fn cilium_protocol(text: &Spanned<String>, cx: &mut Context<'_>) -> Option<&'static [u8]> {
+    match text.value.as_str() {
+        "ANY" => Some(ANY),
+        name if EXTENDED.contains(&name) => {
+            let message = format!("the protocol `{name}` is not supported yet");
+            cx.error(codes::PROTOCOL_UNSUPPORTED, text.span, message);
+            None
+        }
+        "ICMP" | "ICMPv6" => {
+            let message = format!("`{}` has no ports", text.value);
+            let finding = Diagnostic::error(codes::PROTOCOL_INVALID, text.span, message);
+            cx.sink.push(finding.with_help("write a rule with `icmps`"));
+            None
+        }
+        _ => transport(text, &["TCP", "UDP", "SCTP", "ANY"], cx),
+    }
+}
+
+fn transport(
+    text: &Spanned<String>,
+    known: &[&'static str],
+    cx: &mut Context<'_>,
+) -> Option<&'static [u8]> {
+    match text.value.as_str() {
+        "TCP" => Some(&[protocol::TCP]),
+        "UDP" => Some(&[protocol::UDP]),
+        "SCTP" => Some(&[protocol::SCTP]),
+        other => {
+            let message = format!("`{}` is no protocol with ports", shorten(other));
+            let finding = Diagnostic::error(codes::PROTOCOL_INVALID, text.span, message);
+            let near = closest(other, known.iter().copied());
+            let help = near.map_or(format!("write one of {}", known.join(", ")), |near| {
+                format!("did you mean `{near}`?")
+            });
+            cx.sink.push(finding.with_help(help));
+            None
+        }
+    }
+}
+
+/// The number that Cilium reads: base 8 after a leading zero.
+fn number(text: &Spanned<String>, cx: &mut Context<'_>) -> Option<Spanned<u16>> {
+    let port = text.value.as_str();
+    if is_service_name(port) {
+        let message = format!("the named port `{port}` is not supported yet");
+        cx.error(codes::NAMED_PORT_UNSUPPORTED, text.span, message);
+        return None;
+    }
+    let octal = port.len() > 1 && port.starts_with('0');
+    let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    let value = u16::from_str_radix(port, if octal { 8 } else { 10 }).ok().filter(|_| digits);
+    let Some(value) = value else {
+        let message = format!("`{}` is no port from 0 to 65535", shorten(port));
+        cx.error(codes::PORT_INVALID, text.span, message);
+        return None;
+    };
+    if octal {
+        let message = format!("`{port}` is octal and means port {value}");
+        let help = format!("write `\"{value}\"`");
+        cx.warn(codes::PORT_OCTAL, text.span, message, &help);
+    }
+    Some(Spanned::new(value, text.span))
+}
+
+/// Whether it is a service name as IANA defines one, RFC 6335 section 5.1.
+fn is_service_name(name: &str) -> bool {
+    name.len() <= 15
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        && name.bytes().any(|b| b.is_ascii_alphabetic())
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+        && !name.contains("--")
+}
+
+fn cilium_range(port: Spanned<u16>, end: Option<Spanned<u16>>, cx: &mut Context<'_>) -> (u16, u16) {
+    let first = port.value;
+    match end {
+        _ if first == 0 => {
+            if let Some(end) = end.filter(|end| end.value != 0) {
+                let message = format!("port 0 stands for every port, not for 0 to {}", end.value);
+                let help = "write the first port of the range, or leave out `endPort`";
+                cx.warn(codes::PORT_ZERO, port.span, message, help);
+            }
+            (0, u16::MAX)
+        }
+        Some(end) if end.value != 0 && end.value < first => {
+            let message = format!("the range ends before it begins: this is port {first} only");
+            let help = "leave out `endPort`, or write the smaller port first";
+            cx.warn(codes::PORT_REVERSED, end.span, message, help);
+            (first, first)
+        }
+        Some(end) => (first, end.value.max(first)),
+        None => (first, first),
+    }
+}
+
+/// The matches of one port of a NetworkPolicy; nothing if it is wrong.
+pub(super) fn kubernetes(doc: &PortDoc, cx: &mut Context<'_>) -> Vec<PortMatch> {
+    let protocols: Option<&[u8]> = match &doc.protocol {
+        None => Some(&[protocol::TCP]),
+        Some(text) => transport(text, &["TCP", "UDP", "SCTP"], cx),
+    };
+    let Some(port) = &doc.port else {
+        if let Some(end) = doc.end_port {
+            cx.error(codes::PORT_RANGE, end.span, "`endPort` needs `port`");
+            return Vec::new();
+        }
+        return all(protocols, 0, u16::MAX);
+    };
+    let Some(first) = kubernetes_number(port, doc.is_number, cx) else { return Vec::new() };
+    let last = doc.end_port.map_or(first, |end| end.value);
+    if last < first {
+        let message = format!("the range ends before it begins: {first} to {last}");
+        cx.error(codes::PORT_RANGE, doc.end_port.map_or(port.span, |e| e.span), message);
+        return Vec::new();
+    }
+    all(protocols, first, last)
+}
+
+fn kubernetes_number(text: &Spanned<String>, is_number: bool, cx: &mut Context<'_>) -> Option<u16> {
+    let port = number(text, cx)?.value;
+    if port == 0 {
+        cx.error(codes::PORT_INVALID, text.span, "a port is from 1 to 65535");
+        return None;
+    }
+    if !is_number {
+        let message = format!("the port {port} is written as a string");
+        let help = format!("write `{port}` without quotes");
+        cx.warn(codes::PORT_STRING, text.span, message, &help);
+    }
+    Some(port)
+}

@@ -1,0 +1,59 @@
+//! Fields that are known and not supported yet. A policy that needs one is
+//! rejected: a rule without its restriction would allow too much.
+
+use policyc_base::{Code, Diagnostic, Sink};
+
+use crate::codes;
+use crate::yaml::Fields;
+
+type Table = &'static [(&'static str, Code)];
+
+pub(super) const RULE: Table = &[("log", codes::LOG_UNSUPPORTED)];
+
+pub(super) const INGRESS: Table = &[
+    ("fromNodes", codes::NODES_UNSUPPORTED),
+    ("fromGroups", codes::GROUPS_UNSUPPORTED),
+    ("authentication", codes::AUTHENTICATION_UNSUPPORTED),
+];
+
+pub(super) const EGRESS: Table = &[
+    ("toNodes", codes::NODES_UNSUPPORTED),
+    ("toGroups", codes::GROUPS_UNSUPPORTED),
+    ("toServices", codes::SERVICES_UNSUPPORTED),
+    ("toFQDNs", codes::FQDN_UNSUPPORTED),
+    ("authentication", codes::AUTHENTICATION_UNSUPPORTED),
+];
+
+pub(super) const PORT_RULE: Table = &[
+    ("rules", codes::L7_UNSUPPORTED),
+    ("serverNames", codes::SERVER_NAMES_UNSUPPORTED),
+    ("listener", codes::LISTENER_UNSUPPORTED),
+    ("terminatingTLS", codes::TLS_UNSUPPORTED),
+    ("originatingTLS", codes::TLS_UNSUPPORTED),
+];
+
+pub(super) const CIDR_SET: Table = &[
+    ("cidrGroupRef", codes::CIDR_GROUP_UNSUPPORTED),
+    ("cidrGroupSelector", codes::CIDR_GROUP_UNSUPPORTED),
+];
+
+/// Takes every field of the table and reports those that are there. `true` if
+/// none is.
+pub(super) fn reject(fields: &mut Fields<'_>, table: Table, sink: &mut Sink) -> bool {
+    let mut clean = true;
+    for (name, code) in table {
+        let Some(field) = fields.take(name) else { continue };
+        let message = format!("`{name}` is not supported yet");
+        sink.push(Diagnostic::error(*code, field.key, message));
+        clean = false;
+    }
+    clean
+}
+
+/// Takes a field that Cilium removed and reports it if it is there.
+pub(super) fn removed(fields: &mut Fields<'_>, name: &'static str, release: &str, sink: &mut Sink) {
+    if let Some(field) = fields.take(name) {
+        let message = format!("`{name}` was removed in Cilium {release}");
+        sink.push(Diagnostic::error(codes::REMOVED, field.key, message));
+    }
+}
