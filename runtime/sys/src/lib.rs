@@ -9,7 +9,9 @@
 pub mod bpf;
 mod error;
 pub mod host;
+pub mod kernel;
 pub mod net;
 pub mod ringbuf;
 
 pub use error::SysError;
+pub use kernel::{Kernel, RealKernel};

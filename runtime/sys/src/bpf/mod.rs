@@ -24,7 +24,7 @@ pub use link::{
 };
 pub use map::{Map, MapDef, MapInfo, map_create, map_info, possible_cpus};
 pub use pin::{obj_get, obj_pin};
-pub use prog::{DebugInfo, ProgLoad, ProgLoaded, prog_load};
+pub use prog::{DebugInfo, ProgLoad, ProgLoaded, prog_load, set_map};
 pub use query::{QueryTarget, fd_by_id, ids, prog_query};
 pub use test_run::{TestRun, TestRunResult, prog_test_run};
 pub use types::{AttachType, Direction, MapType, ObjectKind, ProgType};

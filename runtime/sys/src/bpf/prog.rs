@@ -1,10 +1,10 @@
 //! Loading programs.
 
 use std::ffi::CString;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::attr::{self, address, address_mut};
-use super::{AttachType, Command, ProgType, call_fd, object_name, raw, text};
+use super::{AttachType, Command, Map, ProgType, call_fd, object_name, raw, text};
 use crate::SysError;
 
 /// First size of the log buffer; it grows while the kernel says `ENOSPC`.
@@ -130,4 +130,36 @@ fn load_once(load: &ProgLoad<'_>, log_level: u32, log: &mut [u8]) -> Result<Owne
         }
     }
     call_fd(Command::ProgLoad, &mut attr)
+}
+
+/// Makes the `lddw` at slot `insn` load a map, or with `value_offset` the
+/// address of a byte in the map's only value.
+///
+/// # Errors
+/// `EINVAL` when there is no `lddw` at that slot.
+pub fn set_map(
+    insns: &mut [[u8; 8]],
+    insn: usize,
+    map: &Map,
+    value_offset: Option<u32>,
+) -> Result<(), SysError> {
+    const LDDW: u8 = 0x18;
+    const PSEUDO_MAP_FD: u8 = 1;
+    const PSEUDO_MAP_VALUE: u8 = 2;
+    let Some([low, high]) = insns.get_mut(insn..insn.saturating_add(2)) else {
+        return Err(not_a_load(insn));
+    };
+    if low[0] != LDDW {
+        return Err(not_a_load(insn));
+    }
+    let source = if value_offset.is_some() { PSEUDO_MAP_VALUE } else { PSEUDO_MAP_FD };
+    low[1] = (low[1] & 0xf) | source << 4;
+    low[4..].copy_from_slice(&raw(map.as_fd()).to_le_bytes());
+    high[4..].copy_from_slice(&value_offset.unwrap_or_default().to_le_bytes());
+    Ok(())
+}
+
+fn not_a_load(insn: usize) -> SysError {
+    SysError::new("BPF_PROG_LOAD", libc::EINVAL)
+        .with_log(format!("no 64-bit load at instruction {insn} to refer to a map"))
 }

@@ -13,8 +13,7 @@ use crate::SysError;
 /// `ENOENT` when it is mounted nowhere.
 pub fn cgroup2_mount() -> Result<PathBuf, SysError> {
     const PATH: &str = "/proc/self/mounts";
-    let mounts =
-        fs::read_to_string(PATH).map_err(|e| SysError::from_io("read", &e).about(PATH))?;
+    let mounts = fs::read_to_string(PATH).map_err(|e| SysError::from_io("read", &e).about(PATH))?;
     mounts
         .lines()
         .find_map(|line| {

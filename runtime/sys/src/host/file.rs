@@ -12,8 +12,7 @@ use crate::SysError;
 /// # Errors
 /// What the system said; the old contents are then still there.
 pub fn write_durable(path: &Path, contents: &[u8]) -> Result<(), SysError> {
-    write(path, contents)
-        .map_err(|e| SysError::from_io("write", &e).about(path.to_string_lossy()))
+    write(path, contents).map_err(|e| SysError::from_io("write", &e).about(path.to_string_lossy()))
 }
 
 fn write(path: &Path, contents: &[u8]) -> io::Result<()> {

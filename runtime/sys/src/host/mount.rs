@@ -60,9 +60,7 @@ pub fn tracepoint_id(category: &str, event: &str) -> Result<u64, SysError> {
     let path = ensure_tracefs()?.join("events").join(category).join(event).join("id");
     let text = fs::read_to_string(&path)
         .map_err(|e| SysError::from_io("read", &e).about(path.to_string_lossy()))?;
-    text.trim()
-        .parse()
-        .map_err(|_| SysError::new("read", libc::EIO).about(path.to_string_lossy()))
+    text.trim().parse().map_err(|_| SysError::new("read", libc::EIO).about(path.to_string_lossy()))
 }
 
 fn has_magic(path: &Path, magic: i128) -> bool {

@@ -17,6 +17,5 @@ pub fn monotonic_ns() -> u64 {
 /// # Errors
 /// `EINVAL` on kernels with `nohz_full` CPUs; what membarrier said.
 pub fn grace_period() -> Result<(), SysError> {
-    membarrier(MembarrierCommand::Global)
-        .map_err(|e| SysError::new("membarrier", e.raw_os_error()))
+    membarrier(MembarrierCommand::Global).map_err(|e| SysError::new("membarrier", e.raw_os_error()))
 }

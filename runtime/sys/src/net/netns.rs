@@ -24,9 +24,8 @@ pub fn in_netns<T: Send>(
     let namespace = File::open(path)
         .map_err(|e| SysError::from_io("open", &e).about(path.to_string_lossy()))?;
     on_own_thread(|| {
-        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).map_err(
-            |e| SysError::new("setns", e.raw_os_error()).about(path.to_string_lossy()),
-        )?;
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+            .map_err(|e| SysError::new("setns", e.raw_os_error()).about(path.to_string_lossy()))?;
         f()
     })
 }
@@ -50,9 +49,7 @@ pub fn in_new_netns<T: Send>(
     })
 }
 
-fn on_own_thread<T: Send>(
-    f: impl FnOnce() -> Result<T, SysError> + Send,
-) -> Result<T, SysError> {
+fn on_own_thread<T: Send>(f: impl FnOnce() -> Result<T, SysError> + Send) -> Result<T, SysError> {
     std::thread::scope(|scope| match scope.spawn(f).join() {
         Ok(result) => result,
         Err(panic) => std::panic::resume_unwind(panic),

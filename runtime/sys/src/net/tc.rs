@@ -77,11 +77,7 @@ pub fn clsact_remove(ifindex: u32) -> Result<bool, SysError> {
 ///
 /// # Errors
 /// What netlink said: `ENOENT` or `EINVAL` without `clsact`.
-pub fn filter_replace(
-    key: FilterKey,
-    prog: BorrowedFd<'_>,
-    name: &str,
-) -> Result<(), SysError> {
+pub fn filter_replace(key: FilterKey, prog: BorrowedFd<'_>, name: &str) -> Result<(), SysError> {
     let mut message = filter(key);
     message.attributes = vec![
         TcAttribute::Kind("bpf".to_owned()),

@@ -1,0 +1,148 @@
+//! The machine: what outlives a process.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::rc::{Rc, Weak};
+
+use super::objects::{FakeLink, FakeMap, FakeProg, LinkObject, MapObject, ProgObject};
+use crate::kernel::{FilterPlace, Hook, Port};
+use crate::net::Interface;
+
+/// A pinned object.
+#[derive(Clone, Debug)]
+pub(super) enum Pin {
+    Map(FakeMap),
+    Prog(FakeProg),
+    Link(FakeLink),
+}
+
+/// A program that runs at a hook or as a filter.
+#[derive(Clone, Debug)]
+pub struct Attached {
+    /// Where, in words.
+    pub place: String,
+    /// What.
+    pub prog: FakeProg,
+}
+
+/// A machine in memory.
+#[derive(Clone, Default, Debug)]
+pub struct FakeHost(pub(super) Rc<State>);
+
+#[derive(Default, Debug)]
+pub(super) struct State {
+    pub(super) next_id: Cell<u32>,
+    pub(super) now: Cell<u64>,
+    pub(super) has_tcx: Cell<bool>,
+    pub(super) locked: Cell<bool>,
+    pub(super) interfaces: RefCell<BTreeMap<(Option<PathBuf>, String), Interface>>,
+    pub(super) cgroups: RefCell<BTreeMap<PathBuf, u64>>,
+    pub(super) files: RefCell<BTreeMap<PathBuf, Vec<u8>>>,
+    pub(super) dirs: RefCell<BTreeSet<PathBuf>>,
+    pub(super) pins: RefCell<BTreeMap<PathBuf, Pin>>,
+    pub(super) qdiscs: RefCell<BTreeSet<Port>>,
+    pub(super) filters: RefCell<BTreeMap<FilterPlace, FakeProg>>,
+    pub(super) maps: RefCell<Vec<Weak<MapObject>>>,
+    pub(super) progs: RefCell<Vec<Weak<ProgObject>>>,
+    pub(super) links: RefCell<Vec<Weak<LinkObject>>>,
+}
+
+impl FakeHost {
+    /// A machine with tcx and nothing else.
+    pub fn new() -> Self {
+        let host = Self::default();
+        host.0.has_tcx.set(true);
+        host
+    }
+
+    /// Makes it a kernel before 6.6, without tcx.
+    pub fn without_tcx(self) -> Self {
+        self.0.has_tcx.set(false);
+        self
+    }
+
+    /// Adds an interface to a network namespace and returns its index.
+    pub fn add_interface(&self, netns: Option<&Path>, name: &str) -> u32 {
+        let index = self.next_id();
+        let interface = Interface { index, name: name.to_owned(), kind: Some("veth".to_owned()) };
+        let key = (netns.map(Path::to_owned), name.to_owned());
+        self.0.interfaces.borrow_mut().insert(key, interface);
+        index
+    }
+
+    /// Removes an interface: its links stay but do nothing, its filters go.
+    pub fn remove_interface(&self, netns: Option<&Path>, name: &str) {
+        let key = (netns.map(Path::to_owned), name.to_owned());
+        let Some(interface) = self.0.interfaces.borrow_mut().remove(&key) else { return };
+        let port = Port { netns: netns.map(Path::to_owned), ifindex: interface.index };
+        self.0.qdiscs.borrow_mut().remove(&port);
+        self.0.filters.borrow_mut().retain(|place, _| place.port != port);
+        for link in self.0.links.borrow().iter().filter_map(Weak::upgrade) {
+            match &link.hook {
+                Hook::Tcx { port: own, .. } | Hook::Xdp { port: own } if *own == port => {
+                    link.dead.set(true);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Adds a cgroup.
+    pub fn add_cgroup(&self, path: &Path) {
+        let id = u64::from(self.next_id());
+        self.0.cgroups.borrow_mut().insert(path.to_owned(), id);
+    }
+
+    /// Lets time pass.
+    pub fn advance(&self, nanoseconds: u64) {
+        self.0.now.set(self.0.now.get() + nanoseconds);
+    }
+
+    /// Restarts the machine: pins, links, filters and namespaces' state are
+    /// gone, files stay.
+    pub fn reboot(&self) {
+        self.0.pins.borrow_mut().clear();
+        self.0.filters.borrow_mut().clear();
+        self.0.qdiscs.borrow_mut().clear();
+        self.0.dirs.borrow_mut().clear();
+    }
+
+    /// Every program that runs somewhere, in order of attachment.
+    pub fn attached(&self) -> Vec<Attached> {
+        let links = self.0.links.borrow();
+        let by_link = links.iter().filter_map(Weak::upgrade).filter(|l| !l.dead.get());
+        let by_link =
+            by_link.map(|l| Attached { place: format!("{:?}", l.hook), prog: l.prog.clone() });
+        let filters = self.0.filters.borrow();
+        let by_filter = filters
+            .iter()
+            .map(|(p, prog)| Attached { place: format!("{p:?}"), prog: prog.clone() });
+        by_link.chain(by_filter).collect()
+    }
+
+    /// Everything a command could leave behind, one line each: live objects,
+    /// pins, filters, qdiscs and files. Empty on a new machine.
+    pub fn leftovers(&self) -> Vec<String> {
+        let state = &self.0;
+        let mut found = Vec::new();
+        found.extend(alive(&state.maps, |m| format!("map {} {}", m.id, m.def.name)));
+        found.extend(alive(&state.progs, |p| format!("prog {} {}", p.id, p.name)));
+        found.extend(alive(&state.links, |l| format!("link {} {:?}", l.id, l.hook)));
+        found.extend(state.pins.borrow().keys().map(|p| format!("pin {}", p.display())));
+        found.extend(state.dirs.borrow().iter().map(|p| format!("dir {}", p.display())));
+        found.extend(state.filters.borrow().keys().map(|p| format!("filter {p:?}")));
+        found.extend(state.qdiscs.borrow().iter().map(|p| format!("qdisc {p:?}")));
+        found.extend(state.files.borrow().keys().map(|p| format!("file {}", p.display())));
+        found
+    }
+
+    pub(super) fn next_id(&self) -> u32 {
+        self.0.next_id.set(self.0.next_id.get() + 1);
+        self.0.next_id.get()
+    }
+}
+
+fn alive<T>(registry: &RefCell<Vec<Weak<T>>>, line: impl Fn(&T) -> String) -> Vec<String> {
+    registry.borrow().iter().filter_map(Weak::upgrade).map(|object| line(&object)).collect()
+}

@@ -1,0 +1,226 @@
+//! What `runtime` needs of a host, as one trait: the real kernel and a fake in
+//! memory implement it.
+//!
+//! Guarantees: object handles keep their object alive and nothing else does
+//! but a pin, an attachment, or a program that uses it; the fake keeps to that.
+//! Does not know: gates, generations, artifacts.
+
+pub mod fake;
+mod real;
+
+pub use fake::{FakeHost, FakeKernel};
+pub use real::RealKernel;
+
+use std::path::{Path, PathBuf};
+
+use crate::SysError;
+use crate::bpf::{
+    AttachType, Direction, LinkInfo, MapDef, MapInfo, ProgInfo, ProgType, TestRun, TestRunResult,
+};
+use crate::host::{Capability, LockError};
+use crate::net::Interface;
+
+/// Where a link attaches a program.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Hook {
+    /// Head of an interface's tcx chain. KERNEL: >= 6.6.
+    Tcx {
+        /// The interface.
+        port: Port,
+        /// Which chain.
+        direction: Direction,
+    },
+    /// XDP of an interface, in the driver if it can, else generic.
+    Xdp {
+        /// The interface.
+        port: Port,
+    },
+    /// A cgroup v2 directory.
+    CgroupSkb {
+        /// The directory.
+        path: PathBuf,
+        /// Which packets.
+        direction: Direction,
+    },
+    /// A raw tracepoint.
+    RawTracepoint {
+        /// `sched_process_exec`
+        name: String,
+    },
+    /// A tracepoint.
+    Tracepoint {
+        /// `syscalls`
+        category: String,
+        /// `sys_enter_execve`
+        event: String,
+    },
+}
+
+/// An interface by index, in a network namespace.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Port {
+    /// Path of the namespace, or `None` for this process's own.
+    pub netns: Option<PathBuf>,
+    /// Interface index in it.
+    pub ifindex: u32,
+}
+
+/// The place of policyc's one filter in a `clsact` qdisc.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct FilterPlace {
+    /// The interface.
+    pub port: Port,
+    /// Which packets.
+    pub direction: Direction,
+}
+
+/// A program on its way into the kernel.
+#[derive(Debug)]
+pub struct Code<'a, M> {
+    /// Kernel type.
+    pub prog_type: ProgType,
+    /// Attach type, for the types that check it at load.
+    pub expected_attach_type: Option<AttachType>,
+    /// Name, at most 15 bytes.
+    pub name: &'a str,
+    /// Licence string.
+    pub license: &'a str,
+    /// Instruction slots; those of `maps` are filled in by the kernel's side.
+    pub insns: &'a [[u8; 8]],
+    /// Which `lddw` loads which map.
+    pub maps: Vec<MapRef<'a, M>>,
+    /// Types and source lines.
+    pub debug: Option<Debug<'a>>,
+}
+
+/// A map that an instruction loads.
+#[derive(Debug)]
+pub struct MapRef<'a, M> {
+    /// Slot of the `lddw`.
+    pub insn: usize,
+    /// The map.
+    pub map: &'a M,
+    /// `None` for the map itself, else the offset into its only value.
+    pub value_offset: Option<u32>,
+}
+
+/// BTF of a program.
+#[derive(Clone, Copy, Debug)]
+pub struct Debug<'a> {
+    /// A `.BTF` section.
+    pub btf: &'a [u8],
+    /// `struct bpf_func_info` records, offsets in slots.
+    pub func_info: &'a [u8],
+    /// `struct bpf_line_info` records, offsets in slots.
+    pub line_info: &'a [u8],
+}
+
+/// An object to pin.
+#[derive(Debug)]
+pub enum Object<'a, K: Kernel + ?Sized> {
+    /// A map.
+    Map(&'a K::Map),
+    /// A program.
+    Prog(&'a K::Prog),
+    /// A link.
+    Link(&'a K::Link),
+}
+
+/// A host. Every method but `now` can fail with what the system said.
+#[allow(missing_docs, reason = "the handles are what they are called")]
+#[allow(clippy::missing_errors_doc, reason = "said once, above")]
+pub trait Kernel {
+    type Map;
+    type Prog;
+    type Link;
+    type Lock;
+
+    // The machine.
+
+    /// Those of `needed` that this process lacks.
+    fn missing_capabilities(&self, needed: &[Capability]) -> Result<Vec<Capability>, SysError>;
+    /// Takes a lock that ends with the handle, and writes `holder` into it.
+    fn lock(&self, path: &Path, holder: &str) -> Result<Self::Lock, LockError>;
+    /// `CLOCK_MONOTONIC` in nanoseconds.
+    fn now(&self) -> u64;
+    /// Returns when every program that is running now has ended.
+    fn grace_period(&self) -> Result<(), SysError>;
+    /// Makes sure that a BPF file system is mounted on `path`.
+    fn ensure_bpffs(&self, path: &Path) -> Result<(), SysError>;
+    /// Finds an interface; `ENODEV` if there is none.
+    fn interface(&self, netns: Option<&Path>, name: &str) -> Result<Interface, SysError>;
+    /// The id of a cgroup directory; `ENOENT` if there is none.
+    fn cgroup_id(&self, path: &Path) -> Result<u64, SysError>;
+
+    // Files and pins.
+
+    /// Makes a directory and its parents.
+    fn make_dir(&self, path: &Path) -> Result<(), SysError>;
+    /// Names in a directory, sorted; empty if there is no such directory.
+    fn list_dir(&self, path: &Path) -> Result<Vec<String>, SysError>;
+    /// Removes a file, a pin or an empty directory; `false` if there was none.
+    fn remove(&self, path: &Path) -> Result<bool, SysError>;
+    /// Replaces a file so that a crash leaves the old contents or the new.
+    fn write_file(&self, path: &Path, contents: &[u8]) -> Result<(), SysError>;
+    /// The contents of a file, if it exists.
+    fn read_file(&self, path: &Path) -> Result<Option<Vec<u8>>, SysError>;
+    /// Gives an object a name in a BPF file system.
+    fn pin(&self, object: Object<'_, Self>, path: &Path) -> Result<(), SysError>;
+    /// Opens a pinned map, if it exists.
+    fn open_map(&self, path: &Path) -> Result<Option<Self::Map>, SysError>;
+    /// Opens a pinned program, if it exists.
+    fn open_prog(&self, path: &Path) -> Result<Option<Self::Prog>, SysError>;
+    /// Opens a pinned link, if it exists.
+    fn open_link(&self, path: &Path) -> Result<Option<Self::Link>, SysError>;
+
+    // Maps.
+
+    /// Creates a map.
+    fn map_create(&self, def: &MapDef) -> Result<Self::Map, SysError>;
+    /// What the kernel says about a map.
+    fn map_info(&self, map: &Self::Map) -> Result<MapInfo, SysError>;
+    /// The value at `key`, of every CPU in per-CPU maps; the program's id in
+    /// program arrays.
+    fn map_lookup(&self, map: &Self::Map, key: &[u8]) -> Result<Option<Vec<u8>>, SysError>;
+    /// Stores one value.
+    fn map_update(&self, map: &Self::Map, key: &[u8], value: &[u8]) -> Result<(), SysError>;
+    /// Stores many values; keys and values are packed.
+    fn map_update_batch(&self, map: &Self::Map, keys: &[u8], values: &[u8])
+    -> Result<(), SysError>;
+    /// Forbids further changes from user space.
+    fn map_freeze(&self, map: &Self::Map) -> Result<(), SysError>;
+    /// Puts a program into a program array, or clears the entry.
+    fn set_slot(
+        &self,
+        slots: &Self::Map,
+        index: u32,
+        prog: Option<&Self::Prog>,
+    ) -> Result<(), SysError>;
+
+    // Programs.
+
+    /// Loads and verifies a program.
+    fn prog_load(&self, code: &Code<'_, Self::Map>) -> Result<Self::Prog, SysError>;
+    /// What the kernel says about a program.
+    fn prog_info(&self, prog: &Self::Prog) -> Result<ProgInfo, SysError>;
+    /// Runs a program on a packet or context; `ENOTSUPP` (524) for types that
+    /// cannot.
+    fn test_run(&self, prog: &Self::Prog, run: &TestRun<'_>) -> Result<TestRunResult, SysError>;
+
+    // Attachments.
+
+    /// Attaches by link.
+    fn attach(&self, prog: &Self::Prog, hook: &Hook) -> Result<Self::Link, SysError>;
+    /// What the kernel says about a link.
+    fn link_info(&self, link: &Self::Link) -> Result<LinkInfo, SysError>;
+    /// Adds a `clsact` qdisc; `false` if it was there already.
+    fn clsact_add(&self, port: &Port) -> Result<bool, SysError>;
+    /// Removes a `clsact` qdisc if no filter is left on it; whether it did.
+    fn clsact_remove_if_empty(&self, port: &Port) -> Result<bool, SysError>;
+    /// Adds policyc's filter, or replaces its program in one step.
+    fn filter_set(&self, prog: &Self::Prog, place: &FilterPlace) -> Result<(), SysError>;
+    /// Removes policyc's filter; `false` if there was none.
+    fn filter_remove(&self, place: &FilterPlace) -> Result<bool, SysError>;
+    /// The id of the program of policyc's filter, if it exists.
+    fn filter_prog(&self, place: &FilterPlace) -> Result<Option<u32>, SysError>;
+}

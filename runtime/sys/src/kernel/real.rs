@@ -1,0 +1,261 @@
+//! The running kernel.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use super::{Code, FilterPlace, Hook, Kernel, Object, Port};
+use crate::SysError;
+use crate::bpf::{
+    self, DebugInfo, Direction, LinkInfo, LinkTarget, Map, MapDef, MapInfo, ProgInfo, ProgLoad,
+    TestRun, TestRunResult, XdpMode,
+};
+use crate::host::{self, Capability, FileLock, LockError};
+use crate::net::tc::{self, FilterKey};
+use crate::net::{Interface, in_netns, interface_by_name};
+
+/// Priority and handle of policyc's filter: first in the chain, and a handle
+/// that says whose it is (`pc`).
+const FILTER_PRIORITY: u16 = 1;
+const FILTER_HANDLE: u32 = 0x7063;
+const FILTER_NAME: &str = "policyc";
+
+/// The running kernel and its host.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct RealKernel;
+
+impl Kernel for RealKernel {
+    type Map = Map;
+    type Prog = OwnedFd;
+    type Link = OwnedFd;
+    type Lock = FileLock;
+
+    fn missing_capabilities(&self, needed: &[Capability]) -> Result<Vec<Capability>, SysError> {
+        host::missing_capabilities(needed)
+    }
+
+    fn lock(&self, path: &Path, holder: &str) -> Result<FileLock, LockError> {
+        FileLock::acquire(path, holder)
+    }
+
+    fn now(&self) -> u64 {
+        host::monotonic_ns()
+    }
+
+    fn grace_period(&self) -> Result<(), SysError> {
+        host::grace_period()
+    }
+
+    fn ensure_bpffs(&self, path: &Path) -> Result<(), SysError> {
+        host::ensure_bpffs(path)
+    }
+
+    fn interface(&self, netns: Option<&Path>, name: &str) -> Result<Interface, SysError> {
+        in_netns(netns, || interface_by_name(name))
+    }
+
+    fn cgroup_id(&self, path: &Path) -> Result<u64, SysError> {
+        host::cgroup_id(path)
+    }
+
+    fn make_dir(&self, path: &Path) -> Result<(), SysError> {
+        fs::create_dir_all(path)
+            .map_err(|e| SysError::from_io("mkdir", &e).about(path.to_string_lossy()))
+    }
+
+    fn list_dir(&self, path: &Path) -> Result<Vec<String>, SysError> {
+        let about = |e: &io::Error| SysError::from_io("readdir", e).about(path.to_string_lossy());
+        let entries = match fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(about(&error)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|e| about(&e))?;
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn remove(&self, path: &Path) -> Result<bool, SysError> {
+        host::remove_if_present(path)
+    }
+
+    fn write_file(&self, path: &Path, contents: &[u8]) -> Result<(), SysError> {
+        host::write_durable(path, contents)
+    }
+
+    fn read_file(&self, path: &Path) -> Result<Option<Vec<u8>>, SysError> {
+        host::read_optional(path)
+    }
+
+    fn pin(&self, object: Object<'_, Self>, path: &Path) -> Result<(), SysError> {
+        let fd = match object {
+            Object::Map(map) => map.as_fd(),
+            Object::Prog(fd) | Object::Link(fd) => fd.as_fd(),
+        };
+        bpf::obj_pin(fd, path)
+    }
+
+    fn open_map(&self, path: &Path) -> Result<Option<Map>, SysError> {
+        open(path)?.map(Map::from_fd).transpose()
+    }
+
+    fn open_prog(&self, path: &Path) -> Result<Option<OwnedFd>, SysError> {
+        open(path)
+    }
+
+    fn open_link(&self, path: &Path) -> Result<Option<OwnedFd>, SysError> {
+        open(path)
+    }
+
+    fn map_create(&self, def: &MapDef) -> Result<Map, SysError> {
+        bpf::map_create(def)
+    }
+
+    fn map_info(&self, map: &Map) -> Result<MapInfo, SysError> {
+        bpf::map_info(map.as_fd())
+    }
+
+    fn map_lookup(&self, map: &Map, key: &[u8]) -> Result<Option<Vec<u8>>, SysError> {
+        map.lookup(key)
+    }
+
+    fn map_update(&self, map: &Map, key: &[u8], value: &[u8]) -> Result<(), SysError> {
+        map.update(key, value, 0)
+    }
+
+    fn map_update_batch(&self, map: &Map, keys: &[u8], values: &[u8]) -> Result<(), SysError> {
+        map.update_batch(keys, values)
+    }
+
+    fn map_freeze(&self, map: &Map) -> Result<(), SysError> {
+        map.freeze()
+    }
+
+    fn set_slot(&self, slots: &Map, index: u32, prog: Option<&OwnedFd>) -> Result<(), SysError> {
+        let key = index.to_ne_bytes();
+        match prog {
+            Some(prog) => slots.update(&key, &prog.as_raw_fd().to_ne_bytes(), 0),
+            None => slots.delete(&key).map(drop),
+        }
+    }
+
+    fn prog_load(&self, code: &Code<'_, Map>) -> Result<OwnedFd, SysError> {
+        let mut insns = code.insns.to_vec();
+        for reference in &code.maps {
+            bpf::set_map(&mut insns, reference.insn, reference.map, reference.value_offset)?;
+        }
+        let btf = code.debug.map(|debug| bpf::btf_load(debug.btf)).transpose()?;
+        let debug = code.debug.zip(btf.as_ref()).map(|(debug, btf)| DebugInfo {
+            btf: btf.as_fd(),
+            func_info: debug.func_info,
+            line_info: debug.line_info,
+        });
+        let load = ProgLoad {
+            expected_attach_type: code.expected_attach_type,
+            name: code.name,
+            debug,
+            ..ProgLoad::new(code.prog_type, code.license, &insns)
+        };
+        Ok(bpf::prog_load(&load)?.fd)
+    }
+
+    fn prog_info(&self, prog: &OwnedFd) -> Result<ProgInfo, SysError> {
+        bpf::prog_info(prog.as_fd())
+    }
+
+    fn test_run(&self, prog: &OwnedFd, run: &TestRun<'_>) -> Result<TestRunResult, SysError> {
+        bpf::prog_test_run(prog.as_fd(), run)
+    }
+
+    fn attach(&self, prog: &OwnedFd, hook: &Hook) -> Result<OwnedFd, SysError> {
+        match hook {
+            Hook::Tcx { port, direction } => in_port(port, |ifindex| {
+                bpf::link_create(prog.as_fd(), LinkTarget::Tcx { ifindex, direction: *direction })
+            }),
+            Hook::Xdp { port } => in_port(port, |ifindex| {
+                let target = LinkTarget::Xdp { ifindex, mode: XdpMode::Auto };
+                bpf::link_create(prog.as_fd(), target)
+            }),
+            Hook::CgroupSkb { path, direction } => {
+                let cgroup = File::open(path)
+                    .map_err(|e| SysError::from_io("open", &e).about(path.to_string_lossy()))?;
+                let target =
+                    LinkTarget::CgroupSkb { cgroup: cgroup.as_fd(), direction: *direction };
+                bpf::link_create(prog.as_fd(), target)
+            }
+            Hook::RawTracepoint { name } => bpf::raw_tracepoint_open(prog.as_fd(), name),
+            Hook::Tracepoint { category, event } => {
+                let event = bpf::perf_event_open(host::tracepoint_id(category, event)?)?;
+                bpf::link_create(prog.as_fd(), LinkTarget::PerfEvent(event.as_fd()))
+            }
+        }
+    }
+
+    fn link_info(&self, link: &OwnedFd) -> Result<LinkInfo, SysError> {
+        bpf::link_info(link.as_fd())
+    }
+
+    fn clsact_add(&self, port: &Port) -> Result<bool, SysError> {
+        in_port(port, tc::clsact_add)
+    }
+
+    fn clsact_remove_if_empty(&self, port: &Port) -> Result<bool, SysError> {
+        in_port(port, |ifindex| {
+            for direction in [Direction::Ingress, Direction::Egress] {
+                if !tc::filters(ifindex, direction)?.is_empty() {
+                    return Ok(false);
+                }
+            }
+            tc::clsact_remove(ifindex)
+        })
+    }
+
+    fn filter_set(&self, prog: &OwnedFd, place: &FilterPlace) -> Result<(), SysError> {
+        in_port(&place.port, |ifindex| {
+            tc::filter_replace(key(ifindex, place.direction), prog.as_fd(), FILTER_NAME)
+        })
+    }
+
+    fn filter_remove(&self, place: &FilterPlace) -> Result<bool, SysError> {
+        if self.filter_prog(place)?.is_none() {
+            return Ok(false);
+        }
+        in_port(&place.port, |ifindex| tc::filter_remove(key(ifindex, place.direction)))
+    }
+
+    fn filter_prog(&self, place: &FilterPlace) -> Result<Option<u32>, SysError> {
+        in_port(&place.port, |ifindex| {
+            let ours = key(ifindex, place.direction);
+            let filters = tc::filters(ifindex, place.direction)?;
+            Ok(filters
+                .into_iter()
+                .find(|f| f.key == ours && f.name.as_deref() == Some(FILTER_NAME))
+                .and_then(|f| f.prog_id))
+        })
+    }
+}
+
+fn key(ifindex: u32, direction: Direction) -> FilterKey {
+    FilterKey { ifindex, direction, priority: FILTER_PRIORITY, handle: FILTER_HANDLE }
+}
+
+fn in_port<T: Send>(
+    port: &Port,
+    f: impl FnOnce(u32) -> Result<T, SysError> + Send,
+) -> Result<T, SysError> {
+    let ifindex = port.ifindex;
+    in_netns(port.netns.as_deref(), || f(ifindex))
+}
+
+fn open(path: &Path) -> Result<Option<OwnedFd>, SysError> {
+    match bpf::obj_get(path) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(error) if error.is(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
