@@ -11,6 +11,7 @@ mod error;
 pub mod host;
 pub mod kernel;
 pub mod net;
+pub mod probe;
 pub mod ringbuf;
 
 pub use error::SysError;

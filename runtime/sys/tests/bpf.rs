@@ -1,33 +1,16 @@
 //! The bpf(2) layer against the running kernel. Needs root; without it each
 //! test says that it was skipped, and fails if `POLICYC_REQUIRE_KERNEL=1`.
 
+mod common;
+
 use std::os::fd::AsFd;
+
+use common::{insn, kernel, returning};
 
 use policyc_sys::bpf::{
     self, MapDef, MapType, ObjectKind, ProgLoad, ProgType, TestRun, map_create, prog_load,
     prog_test_run,
 };
-
-/// Whether BPF programs can be loaded here; says so if not.
-fn kernel(test: &str) -> bool {
-    let exit = [insn(0xb7, 0, 0, 0), insn(0x95, 0, 0, 0)];
-    match prog_load(&ProgLoad::new(ProgType::SOCKET_FILTER, "MIT", &exit)) {
-        Ok(_) => true,
-        Err(error) => {
-            assert!(
-                std::env::var_os("POLICYC_REQUIRE_KERNEL").is_none(),
-                "{test} needs bpf(2): {error}"
-            );
-            eprintln!("SKIPPED {test}: {error}");
-            false
-        }
-    }
-}
-
-fn insn(code: u8, regs: u8, off: i16, imm: i32) -> [u8; 8] {
-    let (o, i) = (off.to_le_bytes(), imm.to_le_bytes());
-    [code, regs, o[0], o[1], i[0], i[1], i[2], i[3]]
-}
 
 fn array(map_type: MapType, value_size: u32, max_entries: u32) -> MapDef {
     MapDef { map_type, key_size: 4, value_size, max_entries, flags: 0, name: "t-map".into() }
@@ -38,7 +21,7 @@ fn a_program_runs_and_says_who_it_is() {
     if !kernel("a_program_runs_and_says_who_it_is") {
         return;
     }
-    let code = [insn(0xb7, 0, 0, 2), insn(0x95, 0, 0, 0)];
+    let code = returning(2);
     let load =
         ProgLoad { name: "t_drop", log_level: 1, ..ProgLoad::new(ProgType::XDP, "MIT", &code) };
     let loaded = prog_load(&load).expect("loads");
