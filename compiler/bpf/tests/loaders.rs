@@ -1,6 +1,8 @@
 //! Other people's loaders take our ELF files: bpftool every kind, aya every
 //! kind that it knows.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 //!
 //! Guarantees: every program has a `FUNC` with the kernel's own context type, so
 //! that the verifier's log has no complaint of it, and a line for every
-//! instruction ([`lines`]); equal types and strings are written once; the same
+//! instruction (`lines.rs`); equal types and strings are written once; the same
 //! object gives the same bytes.
 //! Does not know: CO-RE relocations, types of map values.
 //! Source: `Documentation/bpf/btf.rst`; the pitfalls of libbpf and aya are named

@@ -128,7 +128,7 @@ impl Reader {
 
     /// The relocation at a byte of a program; takes the addend out of its `lddw`.
     fn reloc(&self, insns: &mut [Insn], offset: u64, target: usize) -> Option<Reloc> {
-        let slot = usize::try_from(offset / SLOT).ok().filter(|_| offset % SLOT == 0)?;
+        let slot = usize::try_from(offset / SLOT).ok().filter(|_| offset.is_multiple_of(SLOT))?;
         let insn = insns.get_mut(slot).filter(|insn| is_lddw(**insn) && insn.src == 0)?;
         let addend = u32::try_from(std::mem::take(&mut insn.imm)).ok()?;
         let map = self.symbols.get(&target)?;

@@ -1,0 +1,245 @@
+//! The manifest: everything about an artifact that is not code or a table.
+//!
+//! Guarantees: plain data; a canonical JSON form (fields in the order of
+//! declaration, no blanks, maps sorted), so that equal manifests are equal bytes.
+//! Does not know: interfaces or file descriptors of any host, nor the version of
+//! policyc that wrote it: it must not change the bytes of an equal build.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use policyc_base::EntityId;
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::Digest;
+use crate::{Judges, License, MapSpec, Object, Program, ProgramKind, SourceLine};
+
+/// What an artifact says about itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Name of the policy set, for people.
+    pub name: String,
+    /// Whose meaning the policies have: `cilium-1.20`.
+    pub dialect: String,
+    /// The programs of the object, in its order. Written by
+    /// [`Artifact::build`](crate::artifact::Artifact::build).
+    pub programs: Vec<ProgramEntry>,
+    /// The maps of the object, by [`MapId`](crate::MapId). Written by
+    /// [`Artifact::build`](crate::artifact::Artifact::build).
+    pub maps: Vec<MapSpec>,
+    /// Every line that code or decisions come from. Written by
+    /// [`Artifact::build`](crate::artifact::Artifact::build).
+    pub lines: Vec<SourceLine>,
+    /// What can be decided, by the index that cells and events carry.
+    pub decisions: Vec<Decision>,
+    /// Whom the artifact holds policy for, ascending by name.
+    pub subjects: Vec<Subject>,
+    /// What happens to packets of a subject that is not in the artifact.
+    pub unknown_subject: Verdict,
+    /// Version of the layout of ring buffer events.
+    pub events_layout: u32,
+    /// The texts it was built from, ascending by name.
+    pub sources: Vec<Source>,
+    /// What a host must be able to do, by the names of the target profile.
+    pub requires: BTreeSet<String>,
+    /// How large it is, and how near to the target's limits.
+    pub cost: Cost,
+}
+
+/// One program.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProgramEntry {
+    /// Its name in the object.
+    pub name: String,
+    /// Kernel type and hook.
+    pub kind: ProgramKind,
+    /// Whose packets or events it judges.
+    pub judges: Judges,
+    /// Licence declared to the kernel.
+    pub license: License,
+    /// Its length in slots.
+    pub insns: u32,
+    /// Where its code comes from, as runs: the first slot of a run, and the
+    /// index in [`Manifest::lines`] or none for code that no rule asked for.
+    pub origins: Vec<(u32, Option<u32>)>,
+}
+
+/// Whether a packet passes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It passes on to the next program of the chain.
+    Allow,
+    /// It is dropped.
+    Deny,
+}
+
+/// What a decision does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// A packet passes.
+    Allow,
+    /// A packet is dropped.
+    Deny,
+    /// An event is reported.
+    Post,
+}
+
+/// One entry of the table of decisions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    /// What it does.
+    pub outcome: Outcome,
+    /// The rule that decides, as an index in [`Manifest::lines`]; none for a
+    /// default that no rule wrote.
+    pub line: Option<u32>,
+}
+
+/// What a subject is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SubjectKind {
+    /// A workload.
+    Endpoint,
+    /// A host.
+    Node,
+}
+
+/// Somebody the artifact holds policy for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subject {
+    /// `namespace/name`, or the name of a node.
+    pub name: String,
+    /// What it is.
+    pub kind: SubjectKind,
+    /// Its row in the tables: its behaviour class.
+    pub row: u32,
+    /// Its addresses, as the inventory gives them.
+    pub addresses: Vec<IpAddr>,
+    /// Where the inventory says it is attached; none leaves it to the bindings.
+    pub attach: Option<AttachHint>,
+}
+
+/// Where a subject's packets can be judged on its host. The form of an
+/// inventory's `attach` field.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AttachHint {
+    /// The cgroup of a systemd unit.
+    SystemdUnit(String),
+    /// An interface of the host, by name.
+    Interface(String),
+    /// A network namespace, by name or path.
+    Netns(String),
+    /// A cgroup, by its path below the cgroup2 mount.
+    Cgroup(String),
+}
+
+/// A text that was read.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Its name as the user typed it, relative.
+    pub file: String,
+    /// SHA-256 of its bytes.
+    pub sha256: Digest,
+}
+
+/// The size of everything.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cost {
+    /// Slots of all programs.
+    pub insns: u64,
+    /// Bytes of keys and values of all maps, without the kernel's own overhead;
+    /// a per-CPU value counts once.
+    pub map_bytes: u64,
+    /// Bytes of keys and values by map.
+    pub maps: BTreeMap<String, u64>,
+    /// Limits of the target that were counted against.
+    pub limits: Vec<Limit>,
+}
+
+/// A limit, and how much of it is used.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    /// What is limited: `instructions`, `subjects`.
+    pub name: String,
+    /// How much is used.
+    pub used: u64,
+    /// How much there may be.
+    pub limit: u64,
+}
+
+impl Cost {
+    /// The sizes of an object; no limit is counted.
+    pub fn of(object: &Object) -> Self {
+        let maps: BTreeMap<String, u64> =
+            object.maps.values().map(|m| (m.name.clone(), map_bytes(m))).collect();
+        Self {
+            insns: object.programs.iter().map(|p| p.insns.len() as u64).sum(),
+            map_bytes: maps.values().fold(0, |sum, bytes| sum.saturating_add(*bytes)),
+            maps,
+            limits: Vec::new(),
+        }
+    }
+}
+
+/// Bytes of keys and values of a map; a ring buffer's are its entries.
+fn map_bytes(map: &MapSpec) -> u64 {
+    let entry = u64::from(map.key_size) + u64::from(map.value_size);
+    entry.max(1).saturating_mul(u64::from(map.max_entries))
+}
+
+impl ProgramEntry {
+    /// The entry of a program.
+    pub fn of(program: &Program) -> Self {
+        let mut origins: Vec<(u32, Option<u32>)> = Vec::new();
+        for (slot, origin) in program.origins.iter().enumerate() {
+            let line = origin.map(|o| o.index() as u32);
+            if origins.last().is_none_or(|(_, last)| *last != line) {
+                origins.push((slot as u32, line));
+            }
+        }
+        Self {
+            name: program.name.clone(),
+            kind: program.kind.clone(),
+            judges: program.judges,
+            license: program.license,
+            insns: program.insns.len() as u32,
+            origins,
+        }
+    }
+}
+
+impl Manifest {
+    /// A manifest that says nothing yet: no subject, unknown subjects denied.
+    pub fn new(name: impl Into<String>, dialect: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            dialect: dialect.into(),
+            programs: Vec::new(),
+            maps: Vec::new(),
+            lines: Vec::new(),
+            decisions: Vec::new(),
+            subjects: Vec::new(),
+            unknown_subject: Verdict::Deny,
+            events_layout: 0,
+            sources: Vec::new(),
+            requires: BTreeSet::new(),
+            cost: Cost::default(),
+        }
+    }
+
+    /// The line of a decision, or `None` for a default or a foreign index.
+    pub fn line_of(&self, decision: u32) -> Option<&SourceLine> {
+        let line = self.decisions.get(decision as usize)?.line?;
+        self.lines.get(line as usize)
+    }
+}
