@@ -15,7 +15,8 @@
 //! bytes, and reads back what was written except what the format has no place
 //! for: what a program judges, licences that differ within one object, roles of
 //! maps, flags of flat maps, contents of arrays with several entries, and lines.
-//! The artifact's manifest carries those.
+//! The artifact carries those beside it. Contents of a flat table that are shorter
+//! than its value come back filled up with zeros.
 //! Does not know: map file descriptors, or objects that other compilers wrote.
 //! Source: `Documentation/bpf/libbpf/`, and `relocation.rs` of aya-obj 0.3.
 

@@ -200,8 +200,9 @@ fn read_relocations(file: &File<'_>) -> Result<Relocations, ElfError> {
 }
 
 fn flat_map(name: &str, value: &[u8], constant: bool) -> Option<MapSpec> {
-    let all_zero = value.iter().all(|b| *b == 0);
-    if value.is_empty() || !(constant || all_zero) {
+    // What is not constant is written as zeros: its contents are made at run time.
+    let foreign = !constant && value.iter().any(|b| *b != 0);
+    if value.is_empty() || foreign {
         return None;
     }
     Some(MapSpec {
@@ -212,7 +213,7 @@ fn flat_map(name: &str, value: &[u8], constant: bool) -> Option<MapSpec> {
         max_entries: 1,
         flags: 0,
         role: if constant { MapRole::Table } else { MapRole::Scratch },
-        contents: if all_zero { Vec::new() } else { value.into() },
+        contents: if constant { value.into() } else { Vec::new() },
     })
 }
 
