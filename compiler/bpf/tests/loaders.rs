@@ -38,12 +38,12 @@ impl Drop for BpfFs {
     }
 }
 
-/// Runs a command; its standard output, or what went wrong.
+/// Runs a command; its output and then what it complained of, or what went wrong.
 fn run(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() {
-        return Ok(text(&output.stdout));
+        return Ok(text(&output.stdout) + &text(&output.stderr));
     }
     Err(format!("{command:?}: {}\n{}{}", output.status, text(&output.stdout), text(&output.stderr)))
 }
@@ -130,8 +130,11 @@ fn bpftool_loads_every_kind_with_lines_and_tables() {
     let file = write_sample(dir.path());
     let (programs, maps) = (bpffs.path("programs"), bpffs.path("maps"));
     let mut load = Command::new("bpftool");
-    load.args(["prog", "loadall"]).arg(file).arg(&programs).arg("pinmaps").arg(&maps);
-    run(&mut load).unwrap();
+    load.args(["--debug", "prog", "loadall"]).arg(file).arg(&programs).arg("pinmaps").arg(&maps);
+    let log = run(&mut load).unwrap();
+    assert_eq!(log.matches("BEGIN PROG LOAD LOG").count(), sample().programs.len(), "{log}");
+    assert!(!log.contains("arg#"), "the verifier complains of a type: {log}");
+    assert!(!log.contains("skipping"), "libbpf does not know a section: {log}");
 
     let kinds = [
         ("cg_in", "cgroup_skb"),
