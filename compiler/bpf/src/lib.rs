@@ -21,8 +21,15 @@ pub use program::{
     Reloc, RelocTarget, SourceLine,
 };
 
+pub mod artifact;
 pub mod btf;
 pub mod elf;
+pub mod manifest;
 
+pub use artifact::{Artifact, ArtifactError, Digest, Evidence, Finding, Level};
 pub use btf::{Btf, ProgramInfo};
 pub use elf::{ElfError, ObjectError, read_elf, write_elf};
+pub use manifest::{
+    AttachHint, Cost, Decision, Limit, Manifest, Outcome, ProgramEntry, Source, Subject,
+    SubjectKind, Verdict,
+};
