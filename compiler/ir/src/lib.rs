@@ -6,6 +6,8 @@
 //! Does not know that policies exist, nor what registers are.
 
 mod builder;
+pub mod cfg;
+pub mod check;
 mod compact;
 pub mod helpers;
 mod names;
@@ -16,6 +18,8 @@ pub mod types;
 mod visit;
 
 pub use builder::FunctionBuilder;
+pub use cfg::Cfg;
+pub use check::{Finding, check};
 pub use parse::{parse, parse_into};
 pub use place::Place;
 pub use print::print_function;

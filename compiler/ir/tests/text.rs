@@ -1,45 +1,30 @@
 //! The text form: what is read prints, and what is printed reads back.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod common;
 
-use policyc_base::{FileId, Sink, SourceMap};
+use policyc_base::{Sink, SourceMap};
 use policyc_ir::{
     BinOp, CmpOp, FunctionBuilder, Helper, MapDecl, MapKind, Module, Target, Type, parse,
 };
 
 fn read(text: &str) -> Result<Module, String> {
     let mut sources = SourceMap::new();
-    let file: FileId = sources.add("test.bir", text);
+    let file = sources.add("test.bir", text);
     let mut sink = Sink::new();
     parse(file, text, &mut sink).ok_or_else(|| {
-        let line = |d: policyc_base::Diagnostic| {
-            let at = d.span.and_then(|span| sources.location(span));
-            let at = at.map(|at| format!("{}:{}", at.line, at.column)).unwrap_or_default();
-            let help = d.help.map(|help| format!(" ({help})")).unwrap_or_default();
-            format!("{at} {} {}{help}", d.code, d.message)
-        };
-        sink.into_sorted().into_iter().map(line).collect::<Vec<_>>().join("\n")
+        let found = sink.into_sorted();
+        let lines: Vec<_> = found.iter().map(|found| common::show(&sources, found)).collect();
+        lines.join("\n")
     })
-}
-
-fn files(folder: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> =
-        entries.filter(|path| path.extension().is_some_and(|ext| ext == "bir")).collect();
-    files.sort();
-    files
 }
 
 #[test]
 fn every_file_reads_back_from_its_print() {
-    for path in ["text", "check"].into_iter().flat_map(files) {
-        let text = fs::read_to_string(&path).unwrap();
-        let module = read(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    for (path, text) in ["text", "check"].into_iter().flat_map(common::files) {
+        let module = read(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
         let printed = module.to_string();
         let again = read(&printed).unwrap_or_else(|error| panic!("{error}\n{printed}"));
-        assert_eq!(module, again, "{}:\n{printed}\nis not\n{again}", path.display());
+        assert_eq!(module, again, "{path}:\n{printed}\nis not\n{again}");
         assert_eq!(printed, again.to_string());
     }
 }
