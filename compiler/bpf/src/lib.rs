@@ -9,6 +9,8 @@ pub mod construct;
 pub mod decode;
 pub mod helper;
 pub mod insn;
+pub mod parse;
+pub mod print;
 pub mod program;
 
 pub use decode::{
@@ -33,3 +35,5 @@ pub use manifest::{
     AttachHint, Cost, Decision, Limit, Manifest, Outcome, ProgramEntry, Source, Subject,
     SubjectKind, Verdict,
 };
+pub use parse::{ParseError, assemble, parse_object};
+pub use print::{Style, print_object, print_program, print_slots};
