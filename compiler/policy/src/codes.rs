@@ -80,7 +80,8 @@ codes! {
     ADDRESS_TWICE = "P0402", "two workloads have the same address";
     ADDRESS_INVALID = "P0403", "the address is not one";
     ATTACH_INVALID = "P0404", "the attachment is not exactly one";
-    KIND_IGNORED = "P0405", "the kind says nothing that matters here";
+    INVENTORY_TWICE = "P0405", "it is said twice whether the inventory is complete";
+    NODE_TWICE = "P0406", "two nodes have the same name";
 
     PORT_REVERSED = "P0501", "the port range ends before it begins";
     PORT_ZERO = "P0502", "port 0 stands for every port";

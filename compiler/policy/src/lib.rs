@@ -4,10 +4,14 @@
 
 pub mod codes;
 pub mod documents;
+pub mod inventory;
 pub mod kinds;
 pub mod labels;
 mod load;
+mod meta;
 pub mod network;
+mod selector;
+pub mod tracing;
 pub mod yaml;
 
 pub use load::{Policies, load};

@@ -2,6 +2,8 @@
 
 mod check;
 pub mod doc;
+pub mod eval;
+pub mod lint;
 pub mod types;
 
 use policyc_base::{OriginTable, Sink};
@@ -9,6 +11,7 @@ use policyc_base::{OriginTable, Sink};
 use crate::kinds::Role;
 use crate::yaml::Node;
 
+pub use eval::eval;
 pub use types::*;
 
 /// The namespace of objects that name none.

@@ -6,10 +6,11 @@ use super::selector::{in_any_namespace, in_namespace};
 use super::{Context, cidr, ports, selector};
 use crate::codes;
 use crate::labels::{self, LabelSelector};
-use crate::network::doc::{KubernetesDoc, KubernetesPeerDoc, KubernetesRuleDoc, SelectorDoc};
+use crate::network::doc::{KubernetesDoc, KubernetesPeerDoc, KubernetesRuleDoc};
 use crate::network::types::{
     Dialect, Direction, Entry, EntryVerdict, Peer, Peers, PerDirection, Ports, Rule, Subject, Tier,
 };
+use crate::selector::SelectorDoc;
 use crate::yaml::closest;
 
 /// The rule of a policy called `name` in `namespace`.

@@ -7,11 +7,12 @@ use policyc_base::{Diagnostic, Sink, Spanned};
 use super::unsupported::{self, reject};
 use super::{
     CidrDoc, CiliumDoc, EntryDoc, IcmpDoc, IcmpRuleDoc, ListDoc, PortDoc, PortRuleDoc, RuleDoc,
-    Section, meta, selector,
+    Section,
 };
 use crate::codes;
 use crate::network::types::{Direction, PerDirection};
 use crate::yaml::{Fields, Node, Resolved, Value, decode};
+use crate::{meta, selector};
 
 /// Reads the document; `None` if it has no name or nothing in it can be read.
 pub(in crate::network) fn read(node: &Node, sink: &mut Sink) -> Option<CiliumDoc> {

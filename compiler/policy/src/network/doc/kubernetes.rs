@@ -2,11 +2,10 @@
 
 use policyc_base::{Sink, Spanned};
 
-use super::{
-    CidrDoc, KubernetesDoc, KubernetesPeerDoc, KubernetesRuleDoc, PortDoc, cilium, meta, selector,
-};
+use super::{CidrDoc, KubernetesDoc, KubernetesPeerDoc, KubernetesRuleDoc, PortDoc, cilium};
 use crate::network::types::PerDirection;
 use crate::yaml::{Fields, Node};
+use crate::{meta, selector};
 
 /// Reads the document; `None` if it has no name or no `spec`.
 pub(in crate::network) fn read(node: &Node, sink: &mut Sink) -> Option<KubernetesDoc> {

@@ -5,16 +5,14 @@
 
 mod cilium;
 mod kubernetes;
-pub(crate) mod meta;
-mod selector;
 mod unsupported;
 
 use policyc_base::{Span, Spanned};
 
-pub use meta::Meta;
-
 use super::PerDirection;
 use super::types::Direction;
+pub use crate::meta::Meta;
+pub use crate::selector::{RequirementDoc, SelectorDoc};
 
 pub(super) use cilium::read as read_cilium;
 pub(super) use kubernetes::read as read_kubernetes;
@@ -147,28 +145,6 @@ pub struct IcmpDoc {
     pub family: Option<Spanned<String>>,
     /// Number or name.
     pub icmp_type: Spanned<String>,
-}
-
-/// A label selector.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SelectorDoc {
-    /// Where it begins.
-    pub span: Span,
-    /// `matchLabels`, then `matchExpressions`.
-    pub requirements: Vec<RequirementDoc>,
-}
-
-/// One requirement of a selector.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RequirementDoc {
-    /// The key, with its source if it has one.
-    pub key: Spanned<String>,
-    /// The operator; `In` for `matchLabels`.
-    pub operator: Spanned<String>,
-    /// The values.
-    pub values: Vec<Spanned<String>>,
-    /// Whether it stands in `matchLabels`.
-    pub is_label: bool,
 }
 
 /// A Kubernetes NetworkPolicy.

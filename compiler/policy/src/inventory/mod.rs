@@ -1,0 +1,138 @@
+//! Who there is: workloads and nodes, their labels and addresses.
+//!
+//! Guarantees: an address is one workload's or one node's at most; names are
+//! unique.
+//! Does not know: policies.
+
+mod kubernetes;
+mod load;
+mod workload;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use policyc_base::{PrimaryMap, Span, entity};
+
+use crate::labels::Labels;
+
+pub use load::load;
+
+entity!(
+    /// A workload of the inventory.
+    pub struct WorkloadId, "w"
+);
+
+entity!(
+    /// A node of the inventory.
+    pub struct NodeId, "n"
+);
+
+/// Something that policies are about: a pod, or a service of a host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Workload {
+    /// `namespace/name`.
+    pub name: String,
+    /// Its labels and what is derived from them: namespace, the namespace's
+    /// labels, service account, cluster.
+    pub labels: Labels,
+    /// Its addresses; none before it starts and after it finished.
+    pub addresses: Vec<IpAddr>,
+    /// Its named ports.
+    pub ports: Vec<NamedPort>,
+    /// The nodes it is local on.
+    pub nodes: Vec<NodeId>,
+    /// Where its traffic can be met, if the inventory says so.
+    pub attach: Option<Attach>,
+    /// Where its name is written.
+    pub span: Span,
+}
+
+/// A port with a name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NamedPort {
+    /// The name.
+    pub name: String,
+    /// The port, host byte order.
+    pub port: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+}
+
+/// Where a workload's traffic can be met.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Attach {
+    /// The control group of this systemd unit.
+    SystemdUnit(String),
+    /// This network interface.
+    Interface(String),
+    /// The network namespace at this path.
+    Netns(String),
+    /// The control group at this path.
+    Cgroup(String),
+}
+
+/// A host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: Labels,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Where its name is written.
+    pub span: Span,
+}
+
+/// Whose an address is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Identity {
+    /// A workload's.
+    Workload(WorkloadId),
+    /// A node's, and that of the workloads on its network.
+    Node(NodeId),
+    /// Nobody's whom the inventory knows.
+    World,
+}
+
+/// Everybody.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Inventory {
+    /// The workloads, in the order written.
+    pub workloads: PrimaryMap<WorkloadId, Workload>,
+    /// The nodes, in the order written.
+    pub nodes: PrimaryMap<NodeId, Node>,
+    /// Whether nobody is missing, so that a selector that matches nobody is wrong.
+    pub complete: bool,
+    /// How many documents of kinds that do not matter were skipped.
+    pub skipped: BTreeMap<&'static str, usize>,
+    by_address: BTreeMap<IpAddr, Identity>,
+    by_name: BTreeMap<String, Identity>,
+}
+
+impl Inventory {
+    /// Whose the address is.
+    pub fn identify(&self, address: IpAddr) -> Identity {
+        self.by_address.get(&address.to_canonical()).copied().unwrap_or(Identity::World)
+    }
+
+    /// The workload called `namespace/name`; its node if it is on the node's
+    /// network.
+    pub fn lookup(&self, name: &str) -> Option<Identity> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The node of this name.
+    pub fn node(&self, name: &str) -> Option<NodeId> {
+        self.nodes.iter().find(|(_, node)| node.name == name).map(|(id, _)| id)
+    }
+
+    /// Whether `node` is the host that `subject` is on, or is.
+    pub fn is_host_of(&self, node: NodeId, subject: Identity) -> bool {
+        match subject {
+            Identity::Workload(id) => self.workloads[id].nodes.contains(&node),
+            Identity::Node(id) => id == node,
+            Identity::World => false,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! `policyc.io/v1alpha1` Workload and Inventory: who there is without Kubernetes.
+
+use std::net::IpAddr;
+
+use policyc_base::{Diagnostic, Sink, Spanned};
+
+use super::kubernetes::{address, named_port, read_labels};
+use super::{Attach, NamedPort};
+use crate::codes;
+use crate::labels::{Label, LabelSelector};
+use crate::meta::{self, Meta};
+use crate::selector;
+use crate::yaml::{Fields, Node, decode};
+
+/// What a Workload says.
+pub(super) struct WorkloadDoc {
+    pub(super) meta: Meta,
+    pub(super) labels: Vec<Label>,
+    pub(super) addresses: Vec<Spanned<IpAddr>>,
+    pub(super) ports: Vec<NamedPort>,
+    pub(super) service_account: Option<String>,
+    pub(super) hosts: Option<LabelSelector>,
+    pub(super) attach: Option<Attach>,
+}
+
+pub(super) fn workload(node: &Node, sink: &mut Sink) -> Option<WorkloadDoc> {
+    let mut fields = object(node, "a workload", sink)?;
+    let meta = meta::read(&mut fields, sink);
+    fields.require("spec", sink);
+    let spec = fields.fields("spec", "a workload's `spec`", sink);
+    fields.finish(sink);
+    let mut spec = spec?;
+    let mut addresses = Vec::new();
+    for item in spec.list("addresses", sink).unwrap_or(&[]) {
+        let text = decode::string(item, "each of `addresses`", sink);
+        addresses.extend(text.and_then(|t| address(t, sink)));
+    }
+    let ports = ports(&mut spec, sink);
+    let service_account = spec.string("serviceAccount", sink).map(|s| s.value.to_owned());
+    let hosts = selector::field(&mut spec, "hosts", sink).map(|s| selector::check(&s, sink));
+    let attach = attach(&mut spec, sink);
+    spec.finish(sink);
+    let (meta, labels) = meta?;
+    let labels = read_labels(labels, sink);
+    Some(WorkloadDoc { meta, labels, addresses, ports, service_account, hosts, attach })
+}
+
+/// The fields of an object of ours, `apiVersion` and `kind` taken.
+fn object<'n>(node: &'n Node, what: &'static str, sink: &mut Sink) -> Option<Fields<'n>> {
+    let mut fields = Fields::of(node, what, sink)?;
+    fields.take("apiVersion");
+    fields.take("kind");
+    Some(fields)
+}
+
+fn ports(spec: &mut Fields<'_>, sink: &mut Sink) -> Vec<NamedPort> {
+    let mut result = Vec::new();
+    for item in spec.list("ports", sink).unwrap_or(&[]) {
+        let Some(mut fields) = Fields::of(item, "a workload's port", sink) else { continue };
+        result.extend(named_port(&mut fields, "port", sink));
+        fields.finish(sink);
+    }
+    result
+}
+
+fn attach(spec: &mut Fields<'_>, sink: &mut Sink) -> Option<Attach> {
+    let mut fields = spec.fields("attach", "`attach`", sink)?;
+    let kinds: [(&'static str, fn(String) -> Attach); 4] = [
+        ("systemdUnit", Attach::SystemdUnit),
+        ("interface", Attach::Interface),
+        ("netns", Attach::Netns),
+        ("cgroup", Attach::Cgroup),
+    ];
+    let mut found = Vec::new();
+    for (name, make) in kinds {
+        found.extend(fields.string(name, sink).map(|text| make(text.value.to_owned())));
+    }
+    let start = fields.start();
+    fields.finish(sink);
+    if found.len() != 1 {
+        let message = "`attach` needs exactly one of `systemdUnit`, `interface`, `netns`, `cgroup`";
+        sink.push(Diagnostic::error(codes::ATTACH_INVALID, start, message));
+        return None;
+    }
+    found.pop()
+}
+
+/// Whether the inventory says that it is complete.
+pub(super) fn complete(node: &Node, sink: &mut Sink) -> Option<Spanned<bool>> {
+    let mut fields = object(node, "an inventory", sink)?;
+    if fields.take("metadata").is_some() {
+        meta::read(&mut fields, sink);
+    }
+    fields.require("complete", sink);
+    let complete = fields.boolean("complete", sink);
+    fields.finish(sink);
+    complete
+}

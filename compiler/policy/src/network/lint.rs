@@ -1,0 +1,69 @@
+//! What only an inventory can tell: selectors that match nobody.
+
+use policyc_base::{Diagnostic, Origin, OriginTable, Severity, Sink, Span};
+
+use super::eval::selects;
+use super::types::{Peer, Peers, Rule, Subject};
+use crate::codes;
+use crate::inventory::{Identity, Inventory};
+use crate::labels::{LabelSelector, RESERVED};
+
+/// Reports every selector of the rules that matches nobody: as an error if the
+/// inventory is complete, else as a warning.
+pub fn unmatched(rules: &[Rule], inventory: &Inventory, origins: &OriginTable, sink: &mut Sink) {
+    let mut lint = Lint { inventory, origins, sink };
+    for rule in rules {
+        lint.subject(rule);
+        for entry in &rule.entries {
+            let Peers::OneOf(peers) = &entry.peers else { continue };
+            for peer in peers {
+                lint.peer(peer, entry.origin);
+            }
+        }
+    }
+}
+
+struct Lint<'a> {
+    inventory: &'a Inventory,
+    origins: &'a OriginTable,
+    sink: &'a mut Sink,
+}
+
+impl Lint<'_> {
+    fn subject(&mut self, rule: &Rule) {
+        let inventory = self.inventory;
+        let (found, selector) = match &rule.subject {
+            Subject::Endpoints(selector) => {
+                let mut all = inventory.workloads.ids().map(Identity::Workload);
+                (all.any(|i| selects(&rule.subject, i, inventory)), selector)
+            }
+            Subject::Nodes(selector) => {
+                let mut all = inventory.nodes.ids().map(Identity::Node);
+                (all.any(|i| selects(&rule.subject, i, inventory)), selector)
+            }
+        };
+        if !found {
+            self.report("the policy is about nobody", selector, rule.origin);
+        }
+    }
+
+    fn peer(&mut self, peer: &Peer, origin: Origin) {
+        let Peer::Endpoints(selector) = peer else { return };
+        let reserved = selector.requirements.iter().any(|r| r.source == RESERVED);
+        let mut workloads = self.inventory.workloads.values();
+        if !reserved && !workloads.any(|w| selector.matches(&w.labels)) {
+            self.report("a peer is nobody", selector, origin);
+        }
+    }
+
+    fn report(&mut self, what: &str, selector: &LabelSelector, origin: Origin) {
+        let Some(span) = self.origins.get(origin).and_then(|info| info.span) else { return };
+        let place = Span { end: span.start, ..span };
+        let message = format!("{what}: no workload or node has `{selector}`");
+        let mut finding = Diagnostic::warning(codes::SELECTS_NOBODY, place, message);
+        if self.inventory.complete {
+            finding = finding.with_severity(Severity::Error);
+        }
+        self.sink.push(finding);
+    }
+}
