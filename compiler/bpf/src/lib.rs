@@ -32,8 +32,8 @@ pub use artifact::{Artifact, ArtifactError, Digest, Evidence, Finding, Level};
 pub use btf::{Btf, ProgramInfo};
 pub use elf::{ElfError, ObjectError, read_elf, write_elf};
 pub use manifest::{
-    AttachHint, Cost, Decision, Limit, Manifest, Outcome, ProgramEntry, Source, Subject,
-    SubjectKind, Verdict,
+    AttachHint, Cost, Decision, EventField, EventFieldKind, EventSpec, Limit, Manifest, Outcome,
+    ProgramEntry, Reason, Source, Subject, SubjectKind, Verdict,
 };
 pub use parse::{ParseError, assemble, parse_object};
 pub use print::{Style, print_object, print_program, print_slots};

@@ -39,6 +39,8 @@ pub struct Manifest {
     pub unknown_subject: Verdict,
     /// Version of the layout of ring buffer events.
     pub events_layout: u32,
+    /// What tracing records hold.
+    pub events: Vec<EventSpec>,
     /// The texts it was built from, ascending by name.
     pub sources: Vec<Source>,
     /// What a host must be able to do, by the names of the target profile.
@@ -88,15 +90,84 @@ pub enum Outcome {
     Post,
 }
 
+/// Why a decision is what it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// A rule says so.
+    Rule,
+    /// No rule matched, and one that selects the subject denies by default.
+    DefaultDeny,
+    /// No rule matched, and none denies by default.
+    NoPolicy,
+    /// A workload's own host may always reach it.
+    FromHost,
+    /// Nobody is bound to the attach point.
+    UnknownSubject,
+    /// Headers end before they are complete.
+    Truncated,
+    /// Headers contradict themselves, or go on for too long.
+    Malformed,
+    /// Neither IPv4 nor IPv6.
+    NotIp,
+}
+
 /// One entry of the table of decisions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decision {
     /// What it does.
     pub outcome: Outcome,
-    /// The rule that decides, as an index in [`Manifest::lines`]; none for a
-    /// default that no rule wrote.
+    /// Why.
+    pub reason: Reason,
+    /// The rule that decides or denies by default, as an index in
+    /// [`Manifest::lines`]; none for what no rule wrote.
     pub line: Option<u32>,
+    /// For a tracing decision, what its records hold: an index in
+    /// [`Manifest::events`].
+    pub event: Option<u32>,
+}
+
+/// What the records of one policy at one hook hold.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventSpec {
+    /// The policy's name.
+    pub policy: String,
+    /// The hook, as people write it: `tracepoint sched/sched_process_exec`.
+    pub hook: String,
+    /// What its events say.
+    pub message: Option<String>,
+    /// What its events are labelled with.
+    pub tags: Vec<String>,
+    /// The fields it reports, in the order written.
+    pub fields: Vec<EventField>,
+}
+
+/// One field of a record.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventField {
+    /// Its name in the kernel's record.
+    pub name: String,
+    /// What the policy calls it.
+    pub label: Option<String>,
+    /// What it holds.
+    pub kind: EventFieldKind,
+    /// Where it lies in the record, in bytes.
+    pub offset: u32,
+}
+
+/// What a field of a record holds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventFieldKind {
+    /// 8 bytes, two's complement.
+    Signed,
+    /// 8 bytes.
+    Unsigned,
+    /// 8 bytes with the length including the NUL (negative: unreadable), then bytes.
+    Text,
 }
 
 /// What a subject is.
@@ -231,6 +302,7 @@ impl Manifest {
             subjects: Vec::new(),
             unknown_subject: Verdict::Deny,
             events_layout: 0,
+            events: Vec::new(),
             sources: Vec::new(),
             requires: BTreeSet::new(),
             cost: Cost::default(),

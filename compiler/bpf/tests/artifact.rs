@@ -9,15 +9,15 @@ use std::collections::BTreeSet;
 use common::sample;
 use policyc_bpf::{
     Artifact, ArtifactError, AttachHint, Cost, Decision, Digest, Evidence, Finding, Level, License,
-    Manifest, Object, Outcome, Source, Subject, SubjectKind,
+    Manifest, Object, Outcome, Reason, Source, Subject, SubjectKind,
 };
 use proptest::prelude::*;
 
 fn manifest(object: &Object) -> Manifest {
     let mut manifest = Manifest::new("shop", "cilium-1.20");
     manifest.decisions = vec![
-        Decision { outcome: Outcome::Deny, line: None },
-        Decision { outcome: Outcome::Allow, line: Some(1) },
+        Decision { outcome: Outcome::Deny, reason: Reason::NotIp, line: None, event: None },
+        Decision { outcome: Outcome::Allow, reason: Reason::Rule, line: Some(1), event: None },
     ];
     manifest.subjects = vec![Subject {
         name: "shop/billing".into(),

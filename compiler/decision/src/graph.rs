@@ -130,7 +130,11 @@ where
                     cases.iter().find(|(v, _)| *v == value).map_or(*default, |(_, n)| *n)
                 }
                 Node::Test { field, test, on_match, on_miss } => {
-                    if fields.test(*field, test) { *on_match } else { *on_miss }
+                    if fields.test(*field, test) {
+                        *on_match
+                    } else {
+                        *on_miss
+                    }
                 }
             };
         }

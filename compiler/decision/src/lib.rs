@@ -13,3 +13,4 @@ pub mod graph;
 pub mod intervals;
 pub mod network;
 pub mod tables;
+pub mod tracing;

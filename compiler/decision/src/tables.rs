@@ -39,10 +39,7 @@ pub struct IntervalTable {
 impl IntervalTable {
     /// A table from intervals in ascending order, the first starting at 0;
     /// neighbours of one class are merged.
-    pub fn new(
-        family: Family,
-        intervals: impl IntoIterator<Item = (u128, AddressClass)>,
-    ) -> Self {
+    pub fn new(family: Family, intervals: impl IntoIterator<Item = (u128, AddressClass)>) -> Self {
         let mut table = Self { family, starts: Vec::new(), classes: Vec::new() };
         for (start, class) in intervals {
             if table.classes.last() != Some(&class) {

@@ -1,5 +1,5 @@
-//! The maps of a network artifact, as programs declare them and as the loader
-//! makes them.
+//! The maps of an artifact, as programs declare them and as the loader makes
+//! them.
 
 use policyc_base::PrimaryMap;
 use policyc_bpf::{MapId, MapKind, MapRole, MapSpec};
@@ -15,66 +15,83 @@ pub const ATTACH_POINTS: u32 = 4096;
 pub const FRAME: u32 = 64;
 /// Bytes of the event ring.
 pub const RING: u32 = 1 << 20;
-/// Most bytes of one table; what the kernel lets a value have is more, but
-/// nobody wants a larger one by accident.
+/// Most bytes of one table; the kernel lets a value be larger, but nobody wants
+/// a larger one by accident.
 const MAX_TABLE: usize = 256 << 20;
 
-/// The maps that lowering refers to.
+/// The tables that packet programs refer to.
 #[derive(Clone, Copy, Debug)]
-pub struct Maps {
+pub(super) struct Tables {
     /// IPv4 address → class.
-    pub addr4: MapRef,
+    pub(super) addr4: MapRef,
     /// IPv6 address → class.
-    pub addr6: MapRef,
+    pub(super) addr6: MapRef,
     /// (Protocol, port) → class.
-    pub ports: MapRef,
+    pub(super) ports: MapRef,
     /// (Behaviour, direction, address class) → first cell of the row.
-    pub rows: MapRef,
+    pub(super) rows: MapRef,
     /// Rows of cells.
-    pub cells: MapRef,
+    pub(super) cells: MapRef,
 }
 
-/// Declares every map of a network module. The blueprint of a map has the id that
-/// the module's declaration has, by number.
-///
-/// # Errors
-/// A table that is larger than any target can hold.
-pub fn declare(
-    decision: &NetworkDecision,
-    module: &mut Module,
-    specs: &mut PrimaryMap<MapId, MapSpec>,
-) -> Result<Maps, CodegenError> {
-    let mut add = |spec: MapSpec| -> Result<MapRef, CodegenError> {
-        if spec.contents.len() > MAX_TABLE {
-            let (needed, limit) = (spec.contents.len() as u64, MAX_TABLE as u64);
-            return Err(CodegenError::Limit { what: format!("table `{}`", spec.name), needed, limit });
+/// Maps under declaration. The blueprint of a map has the id that the module's
+/// declaration has, by number.
+#[derive(Default)]
+pub(super) struct Maps {
+    pub(super) module: Module,
+    pub(super) specs: PrimaryMap<MapId, MapSpec>,
+}
+
+impl Maps {
+    /// The tables of a network decision, and who is behind which attach point.
+    ///
+    /// # Errors
+    /// A table that is larger than any target can hold.
+    pub(super) fn network(&mut self, decision: &NetworkDecision) -> Result<Tables, CodegenError> {
+        let allowed = |index: usize| decision.decisions[index].allowed;
+        let tables = Tables {
+            addr4: self.table("addr4", layout::intervals(&decision.addresses.v4))?,
+            addr6: self.table("addr6", layout::intervals(&decision.addresses.v6))?,
+            ports: self.table("ports", layout::ports(&decision.ports))?,
+            rows: self.table("rows", layout::rows(&decision.rows, decision.ports.count))?,
+            cells: self.table("cells", layout::cells(&decision.cells, allowed))?,
+        };
+        self.add(map("subjects", MapKind::Array, (4, 4), ATTACH_POINTS, MapRole::Binding));
+        self.add(map("frame", MapKind::PercpuArray, (4, FRAME), 1, MapRole::Shared));
+        Ok(tables)
+    }
+
+    /// What every program counts and reports with. Returns the ring.
+    pub(super) fn common(&mut self, decisions: usize) -> MapRef {
+        // INVARIANT: every decision comes from a line of policy, of which there are
+        // far fewer than 2^32.
+        let decisions = decisions.max(1) as u32;
+        self.add(map("config", MapKind::Array, (4, 8), 1, MapRole::Binding));
+        self.add(map("counters", MapKind::PercpuArray, (4, 16), decisions, MapRole::Scratch));
+        self.add(map("events", MapKind::Ringbuf, (0, 0), RING, MapRole::Shared))
+    }
+
+    /// Per-CPU memory of `bytes` in which event records are built.
+    pub(super) fn scratch(&mut self, bytes: u32) -> MapRef {
+        self.add(map("scratch", MapKind::PercpuArray, (4, bytes), 1, MapRole::Scratch))
+    }
+
+    /// A flat table with its bytes.
+    fn table(&mut self, name: &str, contents: Vec<u8>) -> Result<MapRef, CodegenError> {
+        if contents.len() > MAX_TABLE {
+            let (needed, limit) = (contents.len() as u64, MAX_TABLE as u64);
+            return Err(CodegenError::Limit { what: format!("table `{name}`"), needed, limit });
         }
-        let map = module.maps.push(declaration(&spec));
-        specs.push(spec);
-        Ok(map)
-    };
-    let allowed = |decision_index: usize| decision.decisions[decision_index].allowed;
-    let maps = Maps {
-        addr4: add(table("addr4", layout::intervals(&decision.addresses.v4)))?,
-        addr6: add(table("addr6", layout::intervals(&decision.addresses.v6)))?,
-        ports: add(table("ports", layout::ports(&decision.ports)))?,
-        rows: add(table("rows", layout::rows(&decision.rows, decision.ports.count)))?,
-        cells: add(table("cells", layout::cells(&decision.cells, allowed)))?,
-    };
-    add(map("subjects", MapKind::Array, (4, 4), ATTACH_POINTS, MapRole::Binding))?;
-    add(map("config", MapKind::Array, (4, 8), 1, MapRole::Binding))?;
-    add(map("frame", MapKind::PercpuArray, (4, FRAME), 1, MapRole::Shared))?;
-    let decisions = decision.decisions.len() as u32;
-    add(map("counters", MapKind::PercpuArray, (4, 16), decisions, MapRole::Scratch))?;
-    add(map("events", MapKind::Ringbuf, (0, 0), RING, MapRole::Shared))?;
-    Ok(maps)
-}
+        let sizes = (4, contents.len() as u32);
+        let spec = map(name, MapKind::Array, sizes, 1, MapRole::Table);
+        Ok(self.add(MapSpec { contents, ..spec }))
+    }
 
-/// A flat table with its bytes.
-fn table(name: &str, contents: Vec<u8>) -> MapSpec {
-    // INVARIANT: `declare` refuses contents above MAX_TABLE, far below 2^32.
-    let sizes = (4, contents.len() as u32);
-    MapSpec { contents, ..map(name, MapKind::Array, sizes, 1, MapRole::Table) }
+    fn add(&mut self, spec: MapSpec) -> MapRef {
+        let map = self.module.maps.push(declaration(&spec));
+        self.specs.push(spec);
+        map
+    }
 }
 
 fn map(name: &str, kind: MapKind, sizes: (u32, u32), max_entries: u32, role: MapRole) -> MapSpec {

@@ -13,7 +13,7 @@ use policyc_ir::{
 };
 
 use super::layout::{self, ALLOW};
-use super::maps::Maps;
+use super::maps::Tables;
 use super::search::{self, Key};
 use super::stdlib::PacketLib;
 
@@ -34,11 +34,11 @@ struct Verdicts {
 }
 
 /// One packet program's shape.
-pub struct PacketProgram {
+pub(super) struct PacketProgram {
     /// Kernel type.
-    pub kind: ProgramKind,
+    pub(super) kind: ProgramKind,
     /// Whose packets: decides which address is the peer's.
-    pub judges: Judges,
+    pub(super) judges: Judges,
 }
 
 impl PacketProgram {
@@ -65,7 +65,7 @@ impl PacketProgram {
     }
 
     /// A name for the kernel and for people, at most 15 bytes.
-    pub fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match (&self.kind, self.judges) {
             (ProgramKind::Tc, Judges::Egress) => "tc_egress",
             (ProgramKind::Tc, _) => "tc_ingress",
@@ -77,16 +77,16 @@ impl PacketProgram {
 }
 
 /// Appends one program to the module and returns its function.
-pub fn lower(
+pub(super) fn lower(
     module: &mut Module,
     decision: &NetworkDecision,
-    maps: &Maps,
+    tables: &Tables,
     library: &PacketLib,
     program: &PacketProgram,
 ) -> FuncId {
     let b = FunctionBuilder::new(program.name(), &[("ctx", Type::Ctx)], &[Type::U32]);
     let ctx = b.params()[0];
-    let mut lowering = Lowering { b, module, decision, maps, library, program, ctx };
+    let mut lowering = Lowering { b, module, decision, tables, library, program, ctx };
     lowering.body();
     let function = lowering.b.finish();
     module.functions.push(function)
@@ -96,7 +96,7 @@ struct Lowering<'a> {
     b: FunctionBuilder,
     module: &'a Module,
     decision: &'a NetworkDecision,
-    maps: &'a Maps,
+    tables: &'a Tables,
     library: &'a PacketLib,
     program: &'a PacketProgram,
     ctx: Value,
@@ -188,25 +188,21 @@ impl Lowering<'_> {
         let len = self.b.load(Type::U32, self.ctx, SKB_LEN);
         let limit = self.b.const_u32(PULLED);
         let (pulled, [bytes]) = self.b.block_with("pulled", [Type::U32]);
-        self.b.br(
-            CmpOp::Ult,
-            len,
-            limit,
-            Target::new(pulled, [len]),
-            Target::new(pulled, [limit]),
-        );
+        self.b.br(CmpOp::Ult, len, limit, Target::new(pulled, [len]), Target::new(pulled, [limit]));
         self.b.switch_to(pulled);
         self.b.helper(Helper::SkbPullData, [self.ctx, bytes]);
     }
 
     fn parse_once(&mut self, joints: &Joints, short: &Target) {
-        let locate =
-            if self.program.has_link_header() { self.library.ethernet } else { self.library.network };
+        let locate = if self.program.has_link_header() {
+            self.library.ethernet
+        } else {
+            self.library.network
+        };
         let located = self.call(locate, &[self.ctx]);
         let (ip4, ip6) = (self.b.block("ip4"), self.b.block("ip6"));
         let not_ip = self.outcome(builtin::NOT_IP, joints.decided);
-        let cases =
-            [(0, short.clone()), (4, Target::new(ip4, [])), (6, Target::new(ip6, []))];
+        let cases = [(0, short.clone()), (4, Target::new(ip4, [])), (6, Target::new(ip6, []))];
         self.b.switch(located[0], cases, not_ip);
 
         let egress = self.program.judges == Judges::Egress;
@@ -234,8 +230,8 @@ impl Lowering<'_> {
     /// The class of the peer, then on to `judge` with protocol and port.
     fn classify(&mut self, family: Family, key: Key, judge: Block, rest: &[Value]) {
         let (map, table) = match family {
-            Family::V4 => (self.maps.addr4, &self.decision.addresses.v4),
-            Family::V6 => (self.maps.addr6, &self.decision.addresses.v6),
+            Family::V4 => (self.tables.addr4, &self.decision.addresses.v4),
+            Family::V6 => (self.tables.addr6, &self.decision.addresses.v6),
         };
         let size = layout::padded_intervals(table);
         let class = search::interval_class(&mut self.b, map, size, key);
@@ -250,15 +246,15 @@ impl Lowering<'_> {
         let index = self.b.bin_const(BinOp::Mul, behaviour, 2 * classes);
         let index = self.b.bin_const(BinOp::Add, index, if egress { classes } else { 0 });
         let index = self.b.bin(BinOp::Add, index, class);
-        let first = self.table_word(self.maps.rows, index, rows.rows.len(), 4, 0);
+        let first = self.table_word(self.tables.rows, index, rows.rows.len(), 4, 0);
         let first = self.b.zext(Type::U64, first);
 
         let ports = &self.decision.ports;
         let count = ports.classes.len().next_power_of_two();
-        let class = search::port_class(&mut self.b, self.maps.ports, count, protocol, port);
+        let class = search::port_class(&mut self.b, self.tables.ports, count, protocol, port);
         let index = self.b.bin(BinOp::Add, first, class);
         let cells = self.decision.cells.rows.len() * ports.count;
-        self.table_word(self.maps.cells, index, cells, layout::CELL, 4)
+        self.table_word(self.tables.cells, index, cells, layout::CELL, 4)
     }
 
     /// A `u32` at `offset` in element `index` of a table of `count` elements.

@@ -12,7 +12,7 @@ use super::layout;
 
 /// A key of an interval table: the address as native integers.
 #[derive(Clone, Copy, Debug)]
-pub enum Key {
+pub(super) enum Key {
     /// `u64` below 2^32.
     V4(Value),
     /// High and low `u64`.
@@ -21,7 +21,12 @@ pub enum Key {
 
 /// The class (`u64`) of an address in an interval table of `size` entries, a
 /// power of two.
-pub fn interval_class(b: &mut FunctionBuilder, table: MapRef, size: usize, key: Key) -> Value {
+pub(super) fn interval_class(
+    b: &mut FunctionBuilder,
+    table: MapRef,
+    size: usize,
+    key: Key,
+) -> Value {
     let family = match key {
         Key::V4(_) => Family::V4,
         Key::V6(..) => Family::V6,
@@ -76,7 +81,7 @@ fn borrow(b: &mut FunctionBuilder, x: Value, y: Value, carry: Value) -> Value {
 
 /// The class (`u64`) of a protocol (`u8`) and a port (`u16`) in a ports table
 /// with `classes` classes, a power of two.
-pub fn port_class(
+pub(super) fn port_class(
     b: &mut FunctionBuilder,
     table: MapRef,
     classes: usize,
@@ -101,7 +106,7 @@ pub fn port_class(
 /// The address of element `index` (`u64`) of an array of `count` elements of
 /// `bytes` each, both powers of two. The mask keeps what the verifier cannot know
 /// to be small inside the array.
-pub fn element(
+pub(super) fn element(
     b: &mut FunctionBuilder,
     base: Value,
     index: Value,

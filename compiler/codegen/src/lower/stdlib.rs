@@ -10,7 +10,7 @@ use crate::CodegenError;
 ///
 /// # Errors
 /// An internal error when the text does not fit the module.
-pub fn link(units: &[Unit], module: &mut Module) -> Result<(), CodegenError> {
+pub(super) fn link(units: &[Unit], module: &mut Module) -> Result<(), CodegenError> {
     let mut sources = SourceMap::new();
     for unit in units {
         let file = sources.add(unit.name, unit.text);
@@ -27,7 +27,7 @@ pub fn link(units: &[Unit], module: &mut Module) -> Result<(), CodegenError> {
 ///
 /// # Errors
 /// An internal error when there is none.
-pub fn find(module: &Module, name: &str) -> Result<FuncId, CodegenError> {
+pub(super) fn find(module: &Module, name: &str) -> Result<FuncId, CodegenError> {
     let found = module.functions.iter().find(|(_, f)| f.name == name);
     found
         .map(|(id, _)| id)
@@ -37,17 +37,17 @@ pub fn find(module: &Module, name: &str) -> Result<FuncId, CodegenError> {
 /// The functions that packet programs call.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "documented in stdlib-bpf")]
-pub struct PacketLib {
-    pub subject: FuncId,
-    pub frame_attach_id: FuncId,
-    pub ethernet: FuncId,
-    pub network: FuncId,
-    pub ipv4: FuncId,
-    pub ipv6: FuncId,
-    pub count: FuncId,
-    pub reports_forwarded: FuncId,
-    pub event_skb: FuncId,
-    pub event_xdp: FuncId,
+pub(super) struct PacketLib {
+    pub(super) subject: FuncId,
+    pub(super) frame_attach_id: FuncId,
+    pub(super) ethernet: FuncId,
+    pub(super) network: FuncId,
+    pub(super) ipv4: FuncId,
+    pub(super) ipv6: FuncId,
+    pub(super) count: FuncId,
+    pub(super) reports_forwarded: FuncId,
+    pub(super) event_skb: FuncId,
+    pub(super) event_xdp: FuncId,
 }
 
 impl PacketLib {
@@ -55,7 +55,7 @@ impl PacketLib {
     ///
     /// # Errors
     /// See [`link`] and [`find`].
-    pub fn link(module: &mut Module) -> Result<Self, CodegenError> {
+    pub(super) fn link(module: &mut Module) -> Result<Self, CodegenError> {
         link(policyc_stdlib_bpf::PACKET, module)?;
         Ok(Self {
             subject: find(module, "subject")?,
@@ -69,5 +69,24 @@ impl PacketLib {
             event_skb: find(module, "event_skb")?,
             event_xdp: find(module, "event_xdp")?,
         })
+    }
+}
+
+/// The functions that tracing programs call.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "documented in stdlib-bpf")]
+pub(super) struct EventLib {
+    pub(super) count: FuncId,
+    pub(super) generation: FuncId,
+}
+
+impl EventLib {
+    /// Links the tracing library.
+    ///
+    /// # Errors
+    /// See [`link`] and [`find`].
+    pub(super) fn link(module: &mut Module) -> Result<Self, CodegenError> {
+        link(policyc_stdlib_bpf::EVENT, module)?;
+        Ok(Self { count: find(module, "count")?, generation: find(module, "generation")? })
     }
 }

@@ -24,8 +24,15 @@ pub(super) mod field {
     pub(crate) const PORT_CLASS: FieldId = FieldId(7);
     pub(crate) const ROW: FieldId = FieldId(8);
     pub(crate) const NAMES: [&str; 9] = [
-        "family", "behaviour", "direction", "peer", "protocol", "port", "address_class",
-        "port_class", "row",
+        "family",
+        "behaviour",
+        "direction",
+        "peer",
+        "protocol",
+        "port",
+        "address_class",
+        "port_class",
+        "row",
     ];
 }
 

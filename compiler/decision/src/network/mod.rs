@@ -17,10 +17,10 @@ mod ports;
 mod print;
 mod resolve;
 
-pub use build::build;
+pub use build::{Viewpoint, World, WorldSubject, build};
 pub use judge::Packet;
-pub use print::print;
-pub use resolve::{DirectionRules, OrderedEntry, Outcome};
+pub use print::{describe, print};
+pub use resolve::{DirectionRules, OrderedEntry, Outcome, Predicate};
 
 use std::net::IpAddr;
 

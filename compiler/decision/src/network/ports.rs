@@ -19,25 +19,25 @@ const NAMED: [(u8, u16); 5] = [
 ];
 
 /// The table, and for each class which predicates match it.
-pub struct PortClasses {
+pub(super) struct PortClasses {
     /// (Protocol, port) → class.
-    pub table: PortTable,
+    pub(super) table: PortTable,
     /// For each class, which of the predicates match.
-    pub signatures: Vec<BitSet>,
+    pub(super) signatures: Vec<BitSet>,
 }
 
 /// Whether a predicate matches a protocol and a port.
-pub fn matches(ports: &Ports, protocol: u8, port: u16) -> bool {
+pub(super) fn matches(ports: &Ports, protocol: u8, port: u16) -> bool {
     match ports {
         Ports::Any => true,
-        Ports::OneOf(list) => list
-            .iter()
-            .any(|m| m.protocol == protocol && (m.first..=m.last).contains(&port)),
+        Ports::OneOf(list) => {
+            list.iter().any(|m| m.protocol == protocol && (m.first..=m.last).contains(&port))
+        }
     }
 }
 
 /// The classes of a list of distinct predicates.
-pub fn classify(predicates: &[Ports]) -> PortClasses {
+pub(super) fn classify(predicates: &[Ports]) -> PortClasses {
     let mut builder = Builder::default();
     // A protocol that no entry can name: only port-less entries match it.
     let unnamed = builder.class(signature(predicates, |p| matches!(p, Ports::Any)));

@@ -44,8 +44,7 @@ fn write_all(
     write_rows(text, decision)?;
     writeln!(text, "cells")?;
     for (row, cells) in decision.cells.rows.iter() {
-        let cells: Vec<_> =
-            cells.iter().map(|c| format!("{}@{:#x}", c.decision, c.rank)).collect();
+        let cells: Vec<_> = cells.iter().map(|c| format!("{}@{:#x}", c.decision, c.rank)).collect();
         writeln!(text, "  {row}: {}", cells.join(" "))?;
     }
     writeln!(text, "decisions")?;

@@ -1,0 +1,261 @@
+//! Rules and a world to behaviours, classes, rows and cells.
+
+use std::net::IpAddr;
+
+use indexmap::{IndexMap, IndexSet};
+use policyc_base::{EntityId, PrimaryMap};
+use policyc_policy::network::{
+    Direction, Entity, EntryVerdict, Peer, Peers, PerDirection, Ports, Reason, Rule, Tier,
+};
+
+use super::addresses::{self, AddressClasses};
+use super::judge;
+use super::ports::{self, PortClasses};
+use super::resolve::{DirectionRules, OrderedEntry, Outcome};
+use super::{Behaviour, Decision, NetworkDecision, SubjectKind, SubjectRow, Why};
+use crate::bitset::BitSet;
+use crate::tables::{AddressClass, Cell, CellTable, DecisionId, PortClass, Row, RowTable};
+
+/// From where peers are looked at: what an entity such as `host` means can depend
+/// on the node a subject is on. An index into [`World::viewpoints`].
+pub type Viewpoint = usize;
+
+/// One subject as the rules see it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WorldSubject {
+    /// `namespace/name` of a workload, name of a node.
+    pub name: String,
+    /// What it is.
+    pub kind: SubjectKind,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Indices of the rules that select it, ascending.
+    pub rules: Vec<usize>,
+    /// From where it sees its peers.
+    pub viewpoint: Viewpoint,
+}
+
+/// What building needs to know beside the rules.
+pub struct World<'a> {
+    /// Every subject.
+    pub subjects: Vec<WorldSubject>,
+    /// Number of viewpoints.
+    pub viewpoints: usize,
+    /// Every address that stands for something: it may differ from its neighbours.
+    pub known: Vec<IpAddr>,
+    /// Whether an address is among peers, seen from a viewpoint.
+    pub matches: &'a dyn Fn(Viewpoint, &Peers, IpAddr) -> bool,
+    /// Whether a workload's own host may always reach it (allow-localhost).
+    pub allow_localhost: bool,
+    /// What is done with packets of attach points that nobody is bound to.
+    pub unknown_subject_allowed: bool,
+}
+
+/// The tables of a rule set in a world.
+pub fn build(rules: &[Rule], world: &World<'_>) -> NetworkDecision {
+    let mut predicates = Predicates::default();
+    let (subjects, behaviours) = behaviours(rules, world, &mut predicates);
+    let addresses = address_classes(&predicates, world);
+    let ports = ports::classify(&predicates.ports());
+    let mut cells = Cells::new(world.unknown_subject_allowed);
+    let rows = cells.rows(&behaviours, &predicates, &addresses, &ports);
+    NetworkDecision {
+        subjects,
+        behaviours: behaviours.into_iter().map(|b| b.behaviour).collect(),
+        addresses: addresses.tables,
+        ports: ports.table,
+        rows,
+        cells: CellTable { rows: cells.interned.into_keys().collect::<PrimaryMap<Row, _>>() },
+        decisions: cells.decisions.into_iter().collect(),
+        graph: judge::graph(),
+    }
+}
+
+/// Distinct peers and ports of all entries, numbered.
+#[derive(Default)]
+struct Predicates {
+    peers: IndexSet<Peers>,
+    ports: IndexSet<Ports>,
+}
+
+impl Predicates {
+    fn peers(&mut self, peers: &Peers) -> usize {
+        self.peers.insert_full(peers.clone()).0
+    }
+
+    fn port(&mut self, ports: &Ports) -> usize {
+        self.ports.insert_full(ports.clone()).0
+    }
+
+    fn ports(&self) -> Vec<Ports> {
+        self.ports.iter().cloned().collect()
+    }
+}
+
+/// A behaviour with the viewpoint of its subjects.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Seen {
+    behaviour: Behaviour,
+    viewpoint: Viewpoint,
+}
+
+/// Every subject with the index of its behaviour, and the distinct behaviours.
+fn behaviours(
+    rules: &[Rule],
+    world: &World<'_>,
+    predicates: &mut Predicates,
+) -> (Vec<SubjectRow>, Vec<Seen>) {
+    let mut distinct = IndexSet::new();
+    let mut subjects = Vec::new();
+    for subject in &world.subjects {
+        let localhost = world.allow_localhost && subject.kind == SubjectKind::Workload;
+        let direction = |direction, predicates: &mut Predicates| {
+            direction_rules(rules, &subject.rules, direction, localhost, predicates)
+        };
+        let ingress = direction(Direction::Ingress, predicates);
+        let egress = direction(Direction::Egress, predicates);
+        let behaviour = Behaviour { rules: PerDirection { ingress, egress } };
+        let seen = Seen { behaviour, viewpoint: subject.viewpoint };
+        subjects.push(SubjectRow {
+            name: subject.name.clone(),
+            kind: subject.kind,
+            addresses: subject.addresses.clone(),
+            behaviour: distinct.insert_full(seen).0,
+        });
+    }
+    (subjects, distinct.into_iter().collect())
+}
+
+/// What the selected rules say about one direction.
+fn direction_rules(
+    rules: &[Rule],
+    selected: &[usize],
+    direction: Direction,
+    localhost: bool,
+    predicates: &mut Predicates,
+) -> DirectionRules {
+    let mut entries = Vec::new();
+    let mut otherwise = Reason::NoPolicy;
+    for rule in selected.iter().filter_map(|r| rules.get(*r)) {
+        if *rule.default_deny.get(direction) && otherwise == Reason::NoPolicy {
+            otherwise = Reason::DefaultDeny(rule.origin);
+        }
+        for entry in rule.entries.iter().filter(|e| e.direction == direction) {
+            entries.push(OrderedEntry {
+                tier: entry.tier,
+                priority: entry.priority,
+                verdict: entry.verdict,
+                sequence: entry.origin.index(),
+                peers: predicates.peers(&entry.peers),
+                ports: predicates.port(&entry.ports),
+                reason: Reason::Entry(entry.origin),
+            });
+        }
+    }
+    let denies = otherwise != Reason::NoPolicy;
+    if denies && localhost && direction == Direction::Ingress {
+        entries.push(OrderedEntry {
+            tier: Tier::DEFAULT,
+            priority: 0,
+            verdict: EntryVerdict::Allow,
+            sequence: usize::MAX,
+            peers: predicates.peers(&Peers::OneOf(vec![Peer::Entity(Entity::Host)])),
+            ports: predicates.port(&Ports::Any),
+            reason: Reason::FromHost,
+        });
+    }
+    DirectionRules::new(entries, otherwise)
+}
+
+/// Address classes over every (viewpoint, peers) predicate.
+fn address_classes(predicates: &Predicates, world: &World<'_>) -> AddressClasses {
+    let peers: Vec<&Peers> = predicates.peers.iter().collect();
+    let count = peers.len() * world.viewpoints;
+    addresses::classify(&peers, &world.known, count, |p, address| {
+        (world.matches)(p / peers.len(), peers[p % peers.len()], address)
+    })
+}
+
+/// Rows and cells under construction.
+struct Cells {
+    interned: IndexMap<Vec<Cell>, ()>,
+    decisions: IndexSet<Decision>,
+}
+
+impl Cells {
+    /// No row yet; the built-in decisions come first.
+    fn new(unknown_subject_allowed: bool) -> Self {
+        let decisions = IndexSet::from([
+            Decision { allowed: unknown_subject_allowed, why: Why::UnknownSubject },
+            Decision { allowed: false, why: Why::Truncated },
+            Decision { allowed: false, why: Why::Malformed },
+            Decision { allowed: true, why: Why::NotIp },
+        ]);
+        Self { interned: IndexMap::new(), decisions }
+    }
+
+    fn rows(
+        &mut self,
+        behaviours: &[Seen],
+        predicates: &Predicates,
+        addresses: &AddressClasses,
+        ports: &PortClasses,
+    ) -> RowTable {
+        let peers = predicates.peers.len();
+        let mut rows = Vec::new();
+        for Seen { behaviour, viewpoint } in behaviours {
+            for direction in Direction::BOTH {
+                let rules = behaviour.rules.get(direction);
+                for class in &addresses.signatures {
+                    let row = self.row(rules, class, viewpoint * peers, &ports.signatures);
+                    rows.push(row);
+                }
+            }
+        }
+        RowTable { address_classes: addresses.signatures.len(), rows }
+    }
+
+    /// The row of one direction's rules about one class of peers, whose predicates
+    /// start at bit `first` of its signature.
+    fn row(
+        &mut self,
+        rules: &DirectionRules,
+        class: &BitSet,
+        first: usize,
+        ports: &[BitSet],
+    ) -> Row {
+        let about = rules.about(|peers| class.contains(first + peers));
+        let cells = ports.iter().map(|port_class| {
+            let outcome = rules.decide(&about, |ports| port_class.contains(ports));
+            self.cell(outcome)
+        });
+        let cells: Vec<_> = cells.collect();
+        Row::from_index(self.interned.insert_full(cells, ()).0)
+    }
+
+    fn cell(&mut self, outcome: Outcome) -> Cell {
+        let Outcome { allowed, reason, rank } = outcome;
+        let decision = Decision { allowed, why: Why::Policy(reason) };
+        let index = self.decisions.insert_full(decision).0;
+        Cell { rank, decision: DecisionId::from_index(index) }
+    }
+}
+
+/// What the sizes of a decision are, for reports.
+impl NetworkDecision {
+    /// Number of address classes and of port classes.
+    pub fn class_counts(&self) -> (usize, usize) {
+        (self.rows.address_classes, self.ports.count)
+    }
+
+    /// The row of a behaviour, direction and class.
+    pub fn row(&self, behaviour: usize, direction: Direction, class: AddressClass) -> Row {
+        let egress = direction == Direction::Egress;
+        self.rows.rows[self.rows.index(behaviour, egress, class)]
+    }
+
+    /// The cell of a row and a port class.
+    pub fn cell(&self, row: Row, class: PortClass) -> Cell {
+        self.cells.rows[row][class.index()]
+    }
+}

@@ -1,0 +1,359 @@
+//! What users type.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use policyc_policy::network;
+
+use crate::render::Format;
+
+/// Compile network and tracing policy to verified BPF, and swap it atomically.
+#[derive(Parser, Debug)]
+#[command(
+    name = "policyc",
+    version,
+    max_term_width = 100,
+    after_help = "Exit status: 0 clean or unchanged, 1 findings, drift or differences, 2 could not run.\n\
+                  \n\
+                  Examples:\n  \
+                  policyc check -f policies/ -i inventory.yaml\n  \
+                  policyc build -f policies/ -i inventory.yaml -o shop.policyc\n  \
+                  policyc apply shop.policyc --bindings bindings.yaml"
+)]
+pub struct Cli {
+    /// Which command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Look for mistakes in policies, without compiling them.
+    #[command(after_help = "Examples:\n  policyc check -f policy.yaml\n  \
+                            policyc check -f policies/ -R -i inventory/ -o json\n  \
+                            kubectl get cnp -A -o yaml | policyc check -f -")]
+    Check(CheckArgs),
+    /// Run verdict fixtures against one or more engines.
+    #[command(after_help = "Examples:\n  policyc test tests/\n  \
+                            policyc test tests/billing.yaml --engine oracle,bytecode,kernel")]
+    Test(TestArgs),
+    /// Compile policies into an artifact; fails unless every program is verified.
+    #[command(after_help = "Examples:\n  policyc build -f policies/ -i inventory.yaml -o shop.policyc\n  \
+                            policyc build -f trace.yaml --target host.profile.yaml -o trace.policyc")]
+    Build(BuildArgs),
+    /// Show what an artifact or a policy becomes at one stage of the road.
+    #[command(after_help = "Examples:\n  policyc dump shop.policyc --at tables\n  \
+                            policyc dump policy.yaml -i inventory.yaml --at bir")]
+    Dump(DumpArgs),
+    /// Say who decides about a flow, and at which line.
+    #[command(after_help = "Examples:\n  policyc explain -f policies/ -i inventory.yaml --from shop/web --to shop/billing --to-port 8080/TCP\n  \
+                            policyc explain -f policies/ -i inventory.yaml --from 203.0.113.9 --to shop/billing --to-port 22/TCP")]
+    Explain(ExplainArgs),
+    /// Verify an artifact here, or on the kernels of images, and record it.
+    #[command(after_help = "Examples:\n  policyc verify shop.policyc\n  \
+                            policyc verify shop.policyc --kernel boot/vmlinuz-6.1,boot/vmlinuz-6.12")]
+    Verify(VerifyArgs),
+    /// Find out what this host can do, by attaching, and write it down.
+    #[command(after_help = "Example:\n  policyc profile -o host.profile.yaml")]
+    Profile(ProfileArgs),
+    /// Make an artifact live: load, fill, dry-run, and one store.
+    #[command(after_help = "Examples:\n  policyc apply shop.policyc --bindings bindings.yaml\n  \
+                            policyc apply shop.policyc --bindings bindings.yaml --dry-run")]
+    Apply(ApplyArgs),
+    /// Show what is live, since when, and whether it is still as it was applied.
+    #[command(after_help = "Examples:\n  policyc status\n  policyc status -o json")]
+    Status(StatusArgs),
+    /// Take everything that policyc made off this host.
+    #[command(after_help = "Example:\n  policyc remove --all")]
+    Remove(RemoveArgs),
+    /// Print verdicts and events as they happen.
+    #[command(after_help = "Examples:\n  policyc observe -f\n  policyc observe --last 20 -o json")]
+    Observe(ObserveArgs),
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  policyc completions bash > /etc/bash_completion.d/policyc")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages to a folder.
+    #[command(after_help = "Example:\n  policyc man /usr/local/share/man/man1")]
+    Man {
+        /// The folder; it is made if it is missing.
+        folder: PathBuf,
+    },
+}
+
+/// Whose reading of a policy is meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum Dialect {
+    /// Cilium 1.20.
+    #[default]
+    #[value(name = "cilium-1.20")]
+    Cilium120,
+    /// Cilium 1.19.
+    #[value(name = "cilium-1.19")]
+    Cilium119,
+    /// Kubernetes: an `ipBlock` may select pods.
+    #[value(name = "kubernetes")]
+    Kubernetes,
+}
+
+impl From<Dialect> for network::Dialect {
+    fn from(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Cilium120 => Self::Cilium120,
+            Dialect::Cilium119 => Self::Cilium119,
+            Dialect::Kubernetes => Self::Kubernetes,
+        }
+    }
+}
+
+/// Policies and who they are about.
+#[derive(Args, Debug, Default, Clone)]
+pub struct PolicyInput {
+    /// A file or folder of policies, or `-` for standard input; may be repeated.
+    #[arg(short, long, value_name = "PATH", required = true)]
+    pub file: Vec<PathBuf>,
+    #[command(flatten)]
+    pub context: Context,
+}
+
+/// What policies are read against.
+#[derive(Args, Debug, Default, Clone)]
+pub struct Context {
+    /// Also read the folders inside a folder.
+    #[arg(short = 'R', long)]
+    pub recursive: bool,
+    /// A file or folder of inventory documents; may be repeated.
+    #[arg(short, long, value_name = "PATH")]
+    pub inventory: Vec<PathBuf>,
+    /// Whose reading of the policies is meant.
+    #[arg(long, value_enum, default_value_t)]
+    pub dialect: Dialect,
+    /// What the target host can do, as `policyc profile` wrote it; without it,
+    /// tracing policies are checked against this host.
+    #[arg(long, value_name = "PROFILE")]
+    pub target: Option<PathBuf>,
+}
+
+/// `policyc check`
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub input: PolicyInput,
+    /// How findings are written.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+    /// Exit with status 1 on warnings too.
+    #[arg(long, value_enum, value_name = "SEVERITY", default_value_t)]
+    pub fail_on: FailOn,
+}
+
+/// From which severity on findings make a command fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum FailOn {
+    /// Errors only.
+    #[default]
+    Error,
+    /// Warnings and errors.
+    Warning,
+}
+
+/// `policyc test`
+#[derive(Args, Debug)]
+pub struct TestArgs {
+    /// Fixture files, or folders of them.
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Which engines must give the expected verdicts.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "oracle,bytecode")]
+    pub engine: Vec<EngineName>,
+    /// Whose reading of the policies is meant, where a fixture does not say.
+    #[arg(long, value_enum)]
+    pub dialect: Option<Dialect>,
+    /// How results are written.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// The engines that can judge a flow.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, ValueEnum)]
+pub enum EngineName {
+    /// The plain evaluator of policies: the authority.
+    Oracle,
+    /// The decision graph and its tables.
+    Decision,
+    /// BIR under its interpreter.
+    Bir,
+    /// Bytecode under its interpreter.
+    Bytecode,
+    /// Bytecode in this kernel, by test runs.
+    Kernel,
+}
+
+/// `policyc build`
+#[derive(Args, Debug)]
+pub struct BuildArgs {
+    #[command(flatten)]
+    pub input: PolicyInput,
+    /// Where the artifact is written.
+    #[arg(short, long, value_name = "ARTIFACT")]
+    pub output: PathBuf,
+}
+
+/// A stage of the road.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Stage {
+    /// The rules as they were understood.
+    Policy,
+    /// The decision graph and its tables.
+    Decision,
+    /// BIR, after the passes.
+    Bir,
+    /// Bytecode.
+    Bpf,
+    /// The tables with their sizes.
+    Tables,
+    /// What everything costs.
+    Cost,
+}
+
+/// `policyc dump`
+#[derive(Args, Debug)]
+pub struct DumpArgs {
+    /// An artifact, or a policy file.
+    pub path: PathBuf,
+    /// The stage.
+    #[arg(long, value_enum)]
+    pub at: Stage,
+    #[command(flatten)]
+    pub context: Context,
+}
+
+/// `policyc explain`
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    #[command(flatten)]
+    pub input: PolicyInput,
+    /// Who sends: `namespace/name`, an address, or an entity (`world`, `host`).
+    #[arg(long, value_name = "WHO")]
+    pub from: String,
+    /// Who receives.
+    #[arg(long, value_name = "WHO")]
+    pub to: String,
+    /// Destination port and protocol (`443/TCP`), or an ICMP type (`8/ICMP`).
+    #[arg(long, value_name = "PORT/PROTOCOL")]
+    pub to_port: String,
+    /// How the answer is written.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// `policyc verify`
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    /// The artifact; what was found out is appended to it.
+    pub artifact: PathBuf,
+    /// Kernel images to boot in a small virtual machine.
+    #[arg(long, value_name = "IMAGE", value_delimiter = ',')]
+    pub kernel: Vec<PathBuf>,
+    /// How long one kernel may take, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub timeout: u64,
+    /// How results are written.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// `policyc profile`
+#[derive(Args, Debug)]
+pub struct ProfileArgs {
+    /// Where it is written; standard output without it.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Where the runtime keeps what it must remember.
+#[derive(Args, Debug, Clone)]
+pub struct StateArgs {
+    /// Folder of the runtime's own files.
+    #[arg(long, value_name = "FOLDER", default_value = "/var/lib/policyc")]
+    pub state: PathBuf,
+    /// Folder of the pins, on a BPF file system.
+    #[arg(long, value_name = "FOLDER", default_value = "/sys/fs/bpf/policyc")]
+    pub pins: PathBuf,
+}
+
+/// `policyc apply`
+#[derive(Args, Debug)]
+pub struct ApplyArgs {
+    /// The artifact.
+    pub artifact: PathBuf,
+    /// Which subjects are local, and where each is attached.
+    #[arg(long, value_name = "FILE")]
+    pub bindings: Option<PathBuf>,
+    /// Do everything but the store, and leave nothing behind.
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// `policyc status`
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// How it is written.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// `policyc remove`
+#[derive(Args, Debug)]
+pub struct RemoveArgs {
+    /// Everything: gates, programs, maps, pins and the runtime's own files.
+    #[arg(long, required = true)]
+    pub all: bool,
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// How events are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum EventFormat {
+    /// One line an event.
+    #[default]
+    Compact,
+    /// One JSON document a line.
+    Json,
+}
+
+/// `policyc observe`
+#[derive(Args, Debug)]
+pub struct ObserveArgs {
+    /// Go on until interrupted.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Stop after this many events.
+    #[arg(long, value_name = "N")]
+    pub last: Option<usize>,
+    /// Only verdicts: `FORWARDED` or `DROPPED`.
+    #[arg(long, value_name = "VERDICT", ignore_case = true)]
+    pub verdict: Option<VerdictFilter>,
+    /// How events are written.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: EventFormat,
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// Which verdicts are shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum VerdictFilter {
+    /// Packets that were forwarded; they are reported while this runs.
+    Forwarded,
+    /// Packets that were dropped.
+    Dropped,
+}

@@ -1,0 +1,141 @@
+//! Reading what the user named: files, folders, standard input.
+//!
+//! The only place where the compiler's side reads files. Names stay as the user
+//! typed them, so that the same command gives the same bytes from any home; the
+//! order is that of the arguments, and inside a folder that of the names.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use policyc_base::{FileId, SourceMap};
+
+/// Most bytes of one file. A policy file is kilobytes; what is larger is not one.
+pub const MAX_FILE: u64 = 32 << 20;
+
+/// Why something could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// The system said no.
+    #[error("cannot read `{path}`: {source}")]
+    Io {
+        /// As typed.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not text.
+    #[error("`{path}` is not UTF-8 text: the first bad byte is at offset {offset}")]
+    NotText {
+        /// As typed.
+        path: String,
+        /// Where.
+        offset: usize,
+    },
+    /// Too large.
+    #[error("`{path}` has {bytes} bytes; a file of policies has at most {MAX_FILE}")]
+    TooLarge {
+        /// As typed.
+        path: String,
+        /// How large.
+        bytes: u64,
+    },
+    /// A folder without `-R`.
+    #[error("`{path}` is a folder with no `.yaml`, `.yml` or `.json` file in it; folders inside it are only read with `-R`")]
+    EmptyFolder {
+        /// As typed.
+        path: String,
+    },
+}
+
+/// Reads every named file into the map, in order.
+///
+/// # Errors
+/// The first file that cannot be read.
+pub fn read_all(
+    paths: &[PathBuf],
+    recursive: bool,
+    sources: &mut SourceMap,
+) -> Result<Vec<FileId>, InputError> {
+    let mut ids = Vec::new();
+    for path in paths {
+        if path.as_os_str() == "-" {
+            ids.push(read_stdin(sources)?);
+        } else if path.is_dir() {
+            let mut files = Vec::new();
+            list_folder(path, recursive, &mut files)?;
+            if files.is_empty() {
+                return Err(InputError::EmptyFolder { path: display(path) });
+            }
+            for file in files {
+                ids.push(read_file(&file, sources)?);
+            }
+        } else {
+            ids.push(read_file(path, sources)?);
+        }
+    }
+    Ok(ids)
+}
+
+/// Reads one text file.
+///
+/// # Errors
+/// When it cannot be read, is no text, or is too large.
+pub fn read_text(path: &Path) -> Result<String, InputError> {
+    let io = |source| InputError::Io { path: display(path), source };
+    let bytes = fs::metadata(path).map_err(io)?.len();
+    if bytes > MAX_FILE {
+        return Err(InputError::TooLarge { path: display(path), bytes });
+    }
+    text(display(path), fs::read(path).map_err(io)?)
+}
+
+fn read_file(path: &Path, sources: &mut SourceMap) -> Result<FileId, InputError> {
+    Ok(sources.add(display(path), read_text(path)?))
+}
+
+fn read_stdin(sources: &mut SourceMap) -> Result<FileId, InputError> {
+    let mut bytes = Vec::new();
+    let limited = std::io::stdin().lock().take(MAX_FILE + 1).read_to_end(&mut bytes);
+    limited.map_err(|source| InputError::Io { path: "-".into(), source })?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(InputError::TooLarge { path: "-".into(), bytes: bytes.len() as u64 });
+    }
+    Ok(sources.add("-", text("-".into(), bytes)?))
+}
+
+fn text(path: String, bytes: Vec<u8>) -> Result<String, InputError> {
+    String::from_utf8(bytes).map_err(|error| {
+        let offset = error.utf8_error().valid_up_to();
+        InputError::NotText { path, offset }
+    })
+}
+
+/// The policy files of a folder by name; folders in it after its files.
+fn list_folder(
+    folder: &Path,
+    recursive: bool,
+    files: &mut Vec<PathBuf>,
+) -> Result<(), InputError> {
+    let io = |source| InputError::Io { path: display(folder), source };
+    let entries: Result<Vec<_>, _> = fs::read_dir(folder).map_err(io)?.collect();
+    let mut paths: Vec<_> = entries.map_err(io)?.into_iter().map(|e| e.path()).collect();
+    paths.sort();
+    let (folders, plain): (Vec<_>, Vec<_>) = paths.into_iter().partition(|p| p.is_dir());
+    files.extend(plain.into_iter().filter(|p| is_policy_file(p)));
+    if recursive {
+        for inner in folders {
+            list_folder(&inner, recursive, files)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_policy_file(path: &Path) -> bool {
+    let extension = path.extension().and_then(|e| e.to_str());
+    matches!(extension, Some("yaml" | "yml" | "json"))
+}
+
+fn display(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

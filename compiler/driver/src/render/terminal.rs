@@ -1,0 +1,123 @@
+//! Findings for a terminal, with the lines they are about.
+
+use std::fmt;
+use std::sync::Arc;
+
+use miette::{
+    GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity as MietteSeverity,
+    SourceCode,
+};
+use policyc_base::{Diagnostic, Family, Severity, SourceMap, Span};
+
+/// The text of all findings, each followed by an empty line.
+pub fn terminal(diagnostics: &[Diagnostic], sources: &SourceMap, colour: bool) -> String {
+    let theme =
+        if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(100).with_links(false);
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        // Writing to a string cannot fail.
+        let _ = handler.render_report(&mut text, &Report::new(diagnostic, sources));
+        text.push('\n');
+    }
+    text
+}
+
+/// One finding as miette wants it.
+struct Report {
+    code: String,
+    message: String,
+    help: Option<String>,
+    severity: MietteSeverity,
+    source: Option<NamedSource<Arc<str>>>,
+    labels: Vec<LabeledSpan>,
+}
+
+impl Report {
+    fn new(diagnostic: &Diagnostic, sources: &SourceMap) -> Self {
+        let file = diagnostic.span.and_then(|span| sources.get(span.file));
+        let source = file.map(|f| NamedSource::new(&f.name, f.text.clone()));
+        let primary = diagnostic.span.map(|span| label(span, None, true));
+        let same_file = |span: Span| diagnostic.span.is_some_and(|p| p.file == span.file);
+        let others = diagnostic.labels.iter().filter(|l| same_file(l.span));
+        let others = others.map(|l| label(l.span, Some(l.text.clone()), false));
+        let labels = primary.into_iter().chain(others).collect();
+        Self {
+            code: diagnostic.code.to_string(),
+            message: message(diagnostic),
+            help: help(diagnostic, sources),
+            severity: match diagnostic.severity {
+                Severity::Error => MietteSeverity::Error,
+                Severity::Warning => MietteSeverity::Warning,
+                Severity::Note => MietteSeverity::Advice,
+            },
+            source,
+            labels,
+        }
+    }
+}
+
+fn message(diagnostic: &Diagnostic) -> String {
+    match diagnostic.family {
+        Family::Internal => format!("this is a bug in policyc: {}", diagnostic.message),
+        Family::Policy | Family::Limit => diagnostic.message.clone(),
+    }
+}
+
+/// The advice, with the labels that lie in other files.
+fn help(diagnostic: &Diagnostic, sources: &SourceMap) -> Option<String> {
+    let elsewhere = diagnostic.labels.iter().filter(|l| {
+        diagnostic.span.is_none_or(|p| p.file != l.span.file)
+    });
+    let elsewhere = elsewhere.filter_map(|l| {
+        let at = sources.location(l.span)?;
+        Some(format!("{}:{}:{}: {}", at.file, at.line, at.column, l.text))
+    });
+    let lines: Vec<_> = diagnostic.help.iter().cloned().chain(elsewhere).collect();
+    if lines.is_empty() { None } else { Some(lines.join("\n")) }
+}
+
+fn label(span: Span, text: Option<String>, primary: bool) -> LabeledSpan {
+    let (start, length) = (span.start as usize, span.end.saturating_sub(span.start) as usize);
+    if primary {
+        LabeledSpan::new_primary_with_span(text, (start, length))
+    } else {
+        LabeledSpan::new(text, start, length)
+    }
+}
+
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Report {}
+
+impl miette::Diagnostic for Report {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(&self.code))
+    }
+
+    fn severity(&self) -> Option<MietteSeverity> {
+        Some(self.severity)
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|h| Box::new(h) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source.as_ref().map(|s| s as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(self.labels.iter().cloned()))
+    }
+}
