@@ -8,12 +8,16 @@ use crate::codes;
 use crate::documents;
 use crate::kinds::{self, Kind, Role};
 use crate::network::{self, Dialect};
+use crate::tracing::{self, TracingDoc};
 
 /// Every policy of a run.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Policies {
     /// The rules of all network policies, in the order written.
     pub network: Vec<network::Rule>,
+    /// The tracing policies, in the order written. What they ask of a host is checked
+    /// when the host is known: [`tracing::check`].
+    pub tracing: Vec<TracingDoc>,
 }
 
 /// Reads policy files. What is wrong goes to `sink`; if that has errors
@@ -46,7 +50,12 @@ pub fn load(
                 let help = "give its file to `policyc test`";
                 kinds::reject(&document, codes::KIND_MISPLACED, reason, help, sink);
             }
-            Role::Tracing | Role::OtherPolicy | Role::Ignored => {
+            Role::Tracing => {
+                let Some(doc) = tracing::read(&document, sink) else { continue };
+                names.add(kind, doc.meta.full_name(), doc.meta.span(), sink);
+                policies.tracing.push(doc);
+            }
+            Role::OtherPolicy | Role::Ignored => {
                 let reason = "is not supported yet";
                 kinds::reject(&document, codes::KIND_UNSUPPORTED, reason, "", sink);
             }
