@@ -14,19 +14,16 @@ pub struct Unit {
 }
 
 /// Stand-ins for the maps that a program brings itself, to read the library alone.
-pub const MAPS: Unit =
-    Unit { name: "stdlib/maps.bir", text: include_str!("../bir/maps.bir") };
+pub const MAPS: Unit = Unit { name: "stdlib/maps.bir", text: include_str!("../bir/maps.bir") };
 
-const COUNT: Unit = Unit { name: "stdlib/count.bir", text: include_str!("../bir/count.bir") };
+/// What every program is made of.
+pub const COMMON: &[Unit] =
+    &[Unit { name: "stdlib/count.bir", text: include_str!("../bir/count.bir") }];
 
-/// What tracing programs are made of.
-pub const EVENT: &[Unit] = &[COUNT];
-
-/// What packet programs are made of.
+/// What packet programs are made of, beside the common routines.
 pub const PACKET: &[Unit] = &[
     Unit { name: "stdlib/subject.bir", text: include_str!("../bir/subject.bir") },
     Unit { name: "stdlib/link.bir", text: include_str!("../bir/link.bir") },
     Unit { name: "stdlib/ip.bir", text: include_str!("../bir/ip.bir") },
-    COUNT,
     Unit { name: "stdlib/report.bir", text: include_str!("../bir/report.bir") },
 ];

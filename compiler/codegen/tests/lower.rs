@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use policyc_base::{EntityId, Origin};
+use policyc_base::{EntityId, Origin, Sink, SourceMap};
 use policyc_codegen::lower;
 use policyc_decision::network::{NetworkDecision, SubjectKind, World, WorldSubject, build};
 use policyc_policy::network::{
@@ -64,8 +64,14 @@ fn decision() -> NetworkDecision {
 
 #[test]
 fn programs_check_and_read_back() {
-    let lowered = lower::network(&decision()).unwrap();
-    let text = lowered.module.to_string();
+    let lowered =
+        lower::lower(lower::Decisions { network: Some(&decision()), tracing: None }).unwrap();
     assert_eq!(lowered.plans.len(), 5);
-    println!("{text}");
+    let text = lowered.module.to_string();
+    let findings = policyc_ir::check(&lowered.module);
+    assert!(findings.is_empty(), "{}", policyc_ir::check::render(&lowered.module, &findings));
+    let mut sources = SourceMap::new();
+    let file = sources.add("dump.bir", text.as_str());
+    let read = policyc_ir::parse(file, &text, &mut Sink::new());
+    assert_eq!(read.map(|module| module.to_string()), Some(text));
 }

@@ -25,7 +25,7 @@ use policyc_target::{Hook, Profile};
 
 use crate::CodegenError;
 use event::{EventMaps, EventProgram};
-use maps::Maps;
+use maps::{Maps, Tables};
 use packet::PacketProgram;
 use record::RecordLayout;
 use stdlib::{EventLib, PacketLib};
@@ -54,23 +54,67 @@ pub struct Lowered {
     pub plans: Vec<Plan>,
 }
 
-/// BIR for network policy.
+/// What is lowered into one artifact.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Decisions<'a> {
+    /// Network policy, if there is any.
+    pub network: Option<&'a NetworkDecision>,
+    /// Tracing policy with the host it is for, if there is any.
+    pub tracing: Option<(&'a EventDecision, &'a Profile)>,
+}
+
+impl Decisions<'_> {
+    /// Index of the first tracing outcome among the artifact's decisions: behind
+    /// those of network policy.
+    pub fn first_event(&self) -> usize {
+        self.network.map_or(0, |network| network.decisions.len())
+    }
+}
+
+/// BIR for all policy of an artifact.
 ///
 /// # Errors
-/// Tables beyond any target's limits; bugs of the standard library.
-pub fn network(decision: &NetworkDecision) -> Result<Lowered, CodegenError> {
+/// Tables beyond any target's limits; bugs of the standard library or of the
+/// policies' check.
+pub fn lower(decisions: Decisions<'_>) -> Result<Lowered, CodegenError> {
     let mut maps = Maps::default();
-    let tables = maps.network(decision)?;
-    maps.common(decision.decisions.len());
+    let tables = decisions.network.map(|n| maps.network(n)).transpose()?;
+    let outcomes = decisions.tracing.map_or(0, |(events, _)| events.outcomes.len());
+    let ring = maps.common(decisions.first_event() + outcomes);
+    let scratch = decisions.tracing.map(|(events, _)| maps.scratch(record_size(events)));
     let Maps { mut module, specs } = maps;
-    let library = PacketLib::link(&mut module)?;
+    stdlib::link(policyc_stdlib_bpf::COMMON, &mut module)?;
     let mut plans = Vec::new();
+    if let (Some(decision), Some(tables)) = (decisions.network, tables) {
+        packet_plans(&mut module, decision, &tables, &mut plans)?;
+    }
+    if let (Some((decision, profile)), Some(scratch)) = (decisions.tracing, scratch) {
+        let maps = EventMaps { scratch, events: ring };
+        let programs = EventPrograms { decision, profile, first: decisions.first_event(), maps };
+        event_plans(&mut module, &programs, &mut plans)?;
+    }
+    Ok(Lowered { module, maps: specs, plans })
+}
+
+/// Bytes of the largest record of any hook, in whole words.
+fn record_size(decision: &EventDecision) -> u32 {
+    let sizes = decision.hooks.iter().map(|hook| RecordLayout::of(hook).size);
+    sizes.max().unwrap_or(8).next_multiple_of(8)
+}
+
+fn packet_plans(
+    module: &mut Module,
+    decision: &NetworkDecision,
+    tables: &Tables,
+    plans: &mut Vec<Plan>,
+) -> Result<(), CodegenError> {
+    let library = PacketLib::link(module)?;
     for program in packet_programs() {
-        let function = packet::lower(&mut module, decision, &tables, &library, &program);
+        let function = packet::lower(module, decision, tables, &library, &program);
         let name = program.name().to_owned();
         plans.push(Plan { name, kind: program.kind, judges: program.judges, function });
     }
-    Ok(Lowered { module, maps: specs, plans })
+    Ok(())
 }
 
 /// The packet programs that every network artifact has. XDP sees no sent packets.
@@ -86,28 +130,30 @@ fn packet_programs() -> [PacketProgram; 5] {
     ]
 }
 
-/// BIR for tracing policy on the host of a profile.
-///
-/// # Errors
-/// Bugs of the standard library or of the policies' check.
-pub fn tracing(decision: &EventDecision, profile: &Profile) -> Result<Lowered, CodegenError> {
-    let mut maps = Maps::default();
-    let events = maps.common(decision.outcomes.len());
-    let sizes = decision.hooks.iter().map(|hook| RecordLayout::of(hook).size);
-    let scratch = maps.scratch(sizes.max().unwrap_or(8).next_multiple_of(8));
-    let Maps { mut module, specs } = maps;
-    let library = EventLib::link(&mut module)?;
-    let mut plans = Vec::new();
+/// What all tracing programs of an artifact share.
+struct EventPrograms<'a> {
+    decision: &'a EventDecision,
+    profile: &'a Profile,
+    first: usize,
+    maps: EventMaps,
+}
+
+fn event_plans(
+    module: &mut Module,
+    programs: &EventPrograms<'_>,
+    plans: &mut Vec<Plan>,
+) -> Result<(), CodegenError> {
+    let EventPrograms { decision, profile, first, maps } = *programs;
+    let library = EventLib::find(module)?;
     for (index, hook) in decision.hooks.iter().enumerate() {
         let name = format!("event_{index}");
         let program =
-            EventProgram { name: &name, index, hook, decision, profile, first_decision: 0 };
-        let maps = EventMaps { scratch, events };
-        let function = event::lower(&mut module, maps, &library, &program)?;
+            EventProgram { name: &name, index, hook, decision, profile, first_decision: first };
+        let function = event::lower(module, maps, &library, &program)?;
         let (kind, judges) = (program_kind(&hook.hook), Judges::Events);
         plans.push(Plan { name, kind, judges, function });
     }
-    Ok(Lowered { module, maps: specs, plans })
+    Ok(())
 }
 
 fn program_kind(hook: &Hook) -> ProgramKind {

@@ -81,12 +81,12 @@ pub(super) struct EventLib {
 }
 
 impl EventLib {
-    /// Links the tracing library.
+    /// Finds what the common library has.
     ///
     /// # Errors
-    /// See [`link`] and [`find`].
-    pub(super) fn link(module: &mut Module) -> Result<Self, CodegenError> {
-        link(policyc_stdlib_bpf::EVENT, module)?;
-        Ok(Self { count: find(module, "count")?, generation: find(module, "generation")? })
+    /// See [`find`].
+    pub(super) fn find(module: &Module) -> Result<Self, CodegenError> {
+        let (count, generation) = (find(module, "count")?, find(module, "generation")?);
+        Ok(Self { count, generation })
     }
 }

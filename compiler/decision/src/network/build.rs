@@ -45,7 +45,7 @@ pub struct World<'a> {
     pub known: Vec<IpAddr>,
     /// Whether an address is among peers, seen from a viewpoint.
     pub matches: &'a dyn Fn(Viewpoint, &Peers, IpAddr) -> bool,
-    /// Whether a workload's own host may always reach it (allow-localhost).
+    /// Whether a subject's own host may always reach it (allow-localhost).
     pub allow_localhost: bool,
     /// What is done with packets of attach points that nobody is bound to.
     pub unknown_subject_allowed: bool,
@@ -108,9 +108,8 @@ fn behaviours(
     let mut distinct = IndexSet::new();
     let mut subjects = Vec::new();
     for subject in &world.subjects {
-        let localhost = world.allow_localhost && subject.kind == SubjectKind::Workload;
         let direction = |direction, predicates: &mut Predicates| {
-            direction_rules(rules, &subject.rules, direction, localhost, predicates)
+            direction_rules(rules, &subject.rules, direction, world.allow_localhost, predicates)
         };
         let ingress = direction(Direction::Ingress, predicates);
         let egress = direction(Direction::Egress, predicates);

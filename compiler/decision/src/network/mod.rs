@@ -16,10 +16,12 @@ mod judge;
 mod ports;
 mod print;
 mod resolve;
+mod world;
 
 pub use build::{Viewpoint, World, WorldSubject, build};
 pub use judge::Packet;
 pub use print::{describe, print};
+pub use world::decide;
 pub use resolve::{DirectionRules, OrderedEntry, Outcome, Predicate};
 
 use std::net::IpAddr;

@@ -1,0 +1,96 @@
+//! The world of an inventory: who is a subject, and who is a peer of whom.
+
+use std::net::IpAddr;
+
+use indexmap::IndexSet;
+use policyc_policy::inventory::{Identity, Inventory, NodeId};
+use policyc_policy::network::eval::{peers_match, selects};
+use policyc_policy::network::{Dialect, Peers, Rule};
+
+use super::build::{Viewpoint, World, WorldSubject, build};
+use super::{NetworkDecision, SubjectKind};
+
+/// The tables of a rule set for everybody in an inventory.
+///
+/// A subject that no rule selects has a behaviour too: everything is allowed.
+pub fn decide(
+    rules: &[Rule],
+    inventory: &Inventory,
+    dialect: Dialect,
+    unknown_subject_allowed: bool,
+) -> NetworkDecision {
+    let mut viewpoints = Viewpoints::default();
+    let subjects = subjects(rules, inventory, &mut viewpoints);
+    let seen_from = viewpoints.identities;
+    let matches = |viewpoint: Viewpoint, peers: &Peers, address: IpAddr| {
+        let identity = inventory.identify(address);
+        peers_match(peers, seen_from[viewpoint], identity, address, inventory, dialect)
+    };
+    let world = World {
+        subjects,
+        viewpoints: seen_from.len(),
+        known: known_addresses(inventory),
+        matches: &matches,
+        allow_localhost: true,
+        unknown_subject_allowed,
+    };
+    build(rules, &world)
+}
+
+fn subjects(
+    rules: &[Rule],
+    inventory: &Inventory,
+    viewpoints: &mut Viewpoints,
+) -> Vec<WorldSubject> {
+    let selecting = |identity: Identity| {
+        let selected = rules.iter().enumerate();
+        let selected = selected.filter(|(_, r)| selects(&r.subject, identity, inventory));
+        selected.map(|(i, _)| i).collect()
+    };
+    let workloads = inventory.workloads.iter().map(|(id, workload)| {
+        let identity = Identity::Workload(id);
+        WorldSubject {
+            name: workload.name.clone(),
+            kind: SubjectKind::Workload,
+            addresses: workload.addresses.clone(),
+            rules: selecting(identity),
+            viewpoint: viewpoints.of(&workload.nodes, identity),
+        }
+    });
+    let mut subjects: Vec<_> = workloads.collect();
+    subjects.extend(inventory.nodes.iter().map(|(id, node)| {
+        let identity = Identity::Node(id);
+        WorldSubject {
+            name: node.name.clone(),
+            kind: SubjectKind::Node,
+            addresses: node.addresses.clone(),
+            rules: selecting(identity),
+            viewpoint: viewpoints.of(&[id], identity),
+        }
+    }));
+    subjects
+}
+
+fn known_addresses(inventory: &Inventory) -> Vec<IpAddr> {
+    let workloads = inventory.workloads.values().flat_map(|w| &w.addresses);
+    let nodes = inventory.nodes.values().flat_map(|n| &n.addresses);
+    workloads.chain(nodes).copied().collect()
+}
+
+/// Subjects on the same nodes see their peers alike; the first of them stands for
+/// all.
+#[derive(Default)]
+struct Viewpoints {
+    nodes: IndexSet<Vec<NodeId>>,
+    identities: Vec<Identity>,
+}
+
+impl Viewpoints {
+    fn of(&mut self, nodes: &[NodeId], identity: Identity) -> Viewpoint {
+        let (viewpoint, is_new) = self.nodes.insert_full(nodes.to_vec());
+        if is_new {
+            self.identities.push(identity);
+        }
+        viewpoint
+    }
+}
