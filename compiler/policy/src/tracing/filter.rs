@@ -1,7 +1,7 @@
 //! A written filter held against the arguments it asks about.
 
 use policyc_base::{Diagnostic, Sink, Spanned};
-use policyc_target::IntType;
+use policyc_target::{Access, Field, IntType};
 
 use super::codes;
 use super::doc::{ArgDoc, FilterDoc, Operator};
@@ -18,26 +18,24 @@ pub(super) struct Args<'a> {
 
 /// The filter, or findings that say what is wrong with it.
 pub(super) fn filter(doc: &FilterDoc, args: Args<'_>, sink: &mut Sink) -> Option<Filter> {
-    let arg = position(doc, args, sink)?;
+    let position = position(doc, args, sink)?;
     // A wrong argument has its own finding already.
-    let kind = args.checked.get(arg)?.as_ref()?.kind;
-    let Some((question, negated)) = question(doc.operator.value, kind) else {
-        sink.push(misfit(doc, kind));
+    let arg = args.checked.get(position)?.as_ref()?;
+    let Some((question, negated)) = question(doc.operator.value, arg.kind) else {
+        sink.push(misfit(doc, arg.kind));
         return None;
     };
-    let test = match (question, kind) {
-        (Question::Text(op), _) => text(doc, op, sink)?,
-        (Question::Mask, ArgKind::Int(ty)) => {
+    let test = match question {
+        Question::Text(op) => text(doc, op, &arg.field, sink)?,
+        Question::Ranges(bounds, ty) => ranges(doc, bounds, ty, sink)?,
+        Question::Bits(ty) => {
             let mut masks = every(&doc.values, |text| value::mask(text, ty), sink)?;
             masks.sort_unstable();
             masks.dedup();
             Test::HasBits(masks)
         }
-        (Question::Ranges(of), ArgKind::Int(ty)) => ranges(doc, of, ty, sink)?,
-        // INVARIANT: `question` asks for text of text only.
-        (_, ArgKind::Text) => return None,
     };
-    Some(Filter { arg, test, negated })
+    Some(Filter { arg: position, test, negated })
 }
 
 /// Which argument is meant. `args` is a position in the tracepoint's `args`; `index`
@@ -80,8 +78,8 @@ fn position(doc: &FilterDoc, args: Args<'_>, sink: &mut Sink) -> Option<usize> {
 /// What an operator asks.
 enum Question {
     Text(TextOp),
-    Ranges(Bounds),
-    Mask,
+    Ranges(Bounds, IntType),
+    Bits(IntType),
 }
 
 /// How a value bounds an integer.
@@ -103,13 +101,13 @@ fn question(operator: Operator, kind: ArgKind) -> Option<(Question, bool)> {
         (Op::NotPrefix, ArgKind::Text) => (Question::Text(TextOp::Prefix), true),
         (Op::Postfix, ArgKind::Text) => (Question::Text(TextOp::Postfix), false),
         (Op::NotPostfix, ArgKind::Text) => (Question::Text(TextOp::Postfix), true),
-        (Op::Equal, ArgKind::Int(_)) => (Question::Ranges(Bounds::Exactly), false),
-        (Op::NotEqual, ArgKind::Int(_)) => (Question::Ranges(Bounds::Exactly), true),
-        (Op::GreaterThan, ArgKind::Int(_)) => (Question::Ranges(Bounds::Above), false),
-        (Op::LessThan, ArgKind::Int(_)) => (Question::Ranges(Bounds::Below), false),
-        (Op::InRange, ArgKind::Int(_)) => (Question::Ranges(Bounds::Between), false),
-        (Op::NotInRange, ArgKind::Int(_)) => (Question::Ranges(Bounds::Between), true),
-        (Op::Mask, ArgKind::Int(_)) => (Question::Mask, false),
+        (Op::Equal, ArgKind::Int(ty)) => (Question::Ranges(Bounds::Exactly, ty), false),
+        (Op::NotEqual, ArgKind::Int(ty)) => (Question::Ranges(Bounds::Exactly, ty), true),
+        (Op::GreaterThan, ArgKind::Int(ty)) => (Question::Ranges(Bounds::Above, ty), false),
+        (Op::LessThan, ArgKind::Int(ty)) => (Question::Ranges(Bounds::Below, ty), false),
+        (Op::InRange, ArgKind::Int(ty)) => (Question::Ranges(Bounds::Between, ty), false),
+        (Op::NotInRange, ArgKind::Int(ty)) => (Question::Ranges(Bounds::Between, ty), true),
+        (Op::Mask, ArgKind::Int(ty)) => (Question::Bits(ty), false),
         _ => return None,
     };
     Some(asked)
@@ -165,7 +163,7 @@ fn ranges(doc: &FilterDoc, bounds: Bounds, ty: IntType, sink: &mut Sink) -> Opti
         Ok(IntRange { first, last })
     };
     let ranges = value::normalise(every(&doc.values, read, sink)?);
-    if ranges == [(IntRange { first: ty.min(), last: ty.max() })] {
+    if ranges == [IntRange { first: ty.min(), last: ty.max() }] {
         let message = format!("the values hold every `{ty}`, so the filter asks nothing");
         let finding = Diagnostic::error(codes::FILTER_CONSTANT, doc.span, message);
         sink.push(finding.with_help("leave the filter out"));
@@ -174,14 +172,22 @@ fn ranges(doc: &FilterDoc, bounds: Bounds, ty: IntType, sink: &mut Sink) -> Opti
     Some(Test::InRanges(ranges))
 }
 
-fn text(doc: &FilterDoc, op: TextOp, sink: &mut Sink) -> Option<Test> {
+fn text(doc: &FilterDoc, op: TextOp, field: &Field, sink: &mut Sink) -> Option<Test> {
     let read = |text: &Spanned<String>| {
         let bytes = value::bytes(text)?;
         if bytes.is_empty() && op != TextOp::Equal {
             let message = "every text begins and ends with nothing, so the filter asks nothing";
             return Err(Box::new(Diagnostic::error(codes::FILTER_CONSTANT, text.span, message)));
         }
-        Ok(bytes)
+        match field.access {
+            Access::RecordText { capacity, .. } if bytes.len() > capacity as usize => {
+                let (name, length) = (&field.name, bytes.len());
+                let message =
+                    format!("the value has {length} bytes, the field `{name}` has {capacity}");
+                Err(Box::new(Diagnostic::error(codes::VALUE_LENGTH, text.span, message)))
+            }
+            _ => Ok(bytes),
+        }
     };
     let mut values = every(&doc.values, read, sink)?;
     values.sort_unstable();

@@ -19,6 +19,8 @@ pub(super) enum RecordOf {
 /// fields) and bounds the rest by `PERF_MAX_TRACE_SIZE`.
 const HIDDEN: u32 = 8;
 const MAX_TRACE: u32 = 8192;
+/// KERNEL: `raw_tp_prog_is_valid_access` ends after `MAX_BPF_FUNC_ARGS` slots.
+const MAX_ARGUMENTS: u32 = 12 * 8;
 
 /// The schema's view of a record's field.
 pub(super) fn classify(field: &FormatField, of: RecordOf) -> Field {
@@ -30,15 +32,15 @@ pub(super) fn classify(field: &FormatField, of: RecordOf) -> Field {
 }
 
 fn unreadable(field: &FormatField, of: RecordOf) -> Option<&'static str> {
-    if of != RecordOf::RawTracepoint {
-        if field.offset < HIDDEN {
-            return Some("is hidden from programs by the kernel");
-        }
-        if field.offset.saturating_add(field.size) > MAX_TRACE {
-            return Some("lies beyond what programs may read");
-        }
+    let (hidden, end) = match of {
+        RecordOf::RawTracepoint => (0, MAX_ARGUMENTS),
+        RecordOf::Syscall | RecordOf::Tracepoint => (HIDDEN, MAX_TRACE),
+    };
+    if field.offset < hidden {
+        return Some("is hidden from programs by the kernel");
     }
-    None
+    let is_beyond = field.offset.saturating_add(field.size) > end;
+    is_beyond.then_some("lies beyond what programs may read")
 }
 
 fn kind_and_access(field: &FormatField, of: RecordOf) -> (Kind, Access) {

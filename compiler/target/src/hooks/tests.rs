@@ -83,6 +83,7 @@ fn every_kind_of_field_is_told_apart() {
             Some((int(8, false), at(32))),
         ),
         ("sys_x", "field:pid_t old_pid; offset:8; size:4; signed:1;", Some((int(4, true), at(8)))),
+        ("sys_x", "field:u64 arg12; offset:96; size:8; signed:0;", None),
         (
             "sys_x",
             "field:const char * name; offset:0; size:8; signed:0;",

@@ -208,6 +208,19 @@ fn values_must_be_of_the_arguments_type() {
     }
 }
 
+#[test]
+fn a_value_must_have_room_in_its_field() {
+    let cases: &[(&str, &[&str])] = &[
+        ("sixteen-bytes-16", &[]),
+        ("seventeen-bytes17", &["P0611 the value has 17 bytes, the field `comm` has 16"]),
+    ];
+    for (value, expected) in cases {
+        let filter = format!("operator: Equal, values: [{value}]");
+        let found = findings(&with_filter("sched/sched_process_exec", "{index: 3}", &filter));
+        assert_eq!(found, *expected, "{value}");
+    }
+}
+
 /// Pieces that are put into a good policy at random.
 const PIECES: &[&str] = &[
     "",
