@@ -103,10 +103,15 @@ impl Code {
     fn check_reachable(&self, faults: &mut Vec<Fault>) {
         let mut reached = vec![false; self.ops.len()];
         reached[0] = true;
+        let mut previous_reached = true;
         for (slot, decoded) in self.iter() {
-            if !reached[slot] {
+            // Of a stretch of dead code the first instruction is reported.
+            if !reached[slot] && previous_reached {
                 let explanation = "no path leads here".to_owned();
                 faults.push(Fault::at(slot, Obligation::Reachable, explanation));
+            }
+            previous_reached = reached[slot];
+            if !reached[slot] {
                 continue;
             }
             let successors = self.successors(slot, decoded);

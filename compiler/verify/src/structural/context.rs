@@ -34,6 +34,8 @@ struct Row {
 enum Width {
     /// 32-bit words, read whole or from their start, written whole.
     Words,
+    /// Only as one 32-bit word.
+    Whole,
     /// Only as 8 bytes.
     Double,
     /// Any aligned size.
@@ -92,7 +94,7 @@ const CGROUP_SKB: &[Row] = &[
 ];
 
 /// `struct xdp_md`: ingress_ifindex, rx_queue_index.
-const XDP: &[Row] = &[words(12, 2)];
+const XDP: &[Row] = &[Row { width: Width::Whole, ..words(12, 2) }];
 
 /// `MAX_BPF_FUNC_ARGS` words.
 const RAW_TRACEPOINT: &[Row] =
@@ -127,6 +129,7 @@ pub(crate) fn field(kind: &ProgramKind, off: i64, size: u8, mode: AccessMode) ->
         (_, AccessMode::Write) if !row.writable => false,
         (Width::Words, AccessMode::Write) => size == 4 && off % 4 == 0,
         (Width::Words, AccessMode::Read) => size <= 4 && off % 4 == 0,
+        (Width::Whole, _) => size == 4 && off % 4 == 0,
         (Width::Double, _) => size == 8,
         (Width::Any, _) => off % bytes == 0,
     };

@@ -7,12 +7,12 @@
 //! `check_packet_access`, `check_func_arg`, `check_return_code`,
 //! `check_reg_sane_offset`.
 
-use policyc_bpf::{Direction, License, MapSpec, ProgramKind, Reg};
+use policyc_bpf::{AluOp, Direction, JmpOp, License, MapSpec, Operand, ProgramKind, Reg};
 
 use super::Env;
 use super::context::field;
 use super::helpers::{Arg, Helper, helper};
-use super::isa::{AluOp, Compare, Op, Operand};
+use super::isa::Op;
 use super::obligation::{AccessMode, Obligation};
 use super::state::{STACK_BYTES, State};
 use super::transfer::{immediate, next};
@@ -157,8 +157,8 @@ fn bounds(range: Range) -> String {
 
 fn comparable(state: &State, op: &Op) -> Result<(), String> {
     let Op::Branch { wide, compare, dst, src, .. } = *op else { return Ok(()) };
-    let equality = matches!(compare, Compare::Eq | Compare::Ne);
-    let order = matches!(compare, Compare::Gt | Compare::Ge | Compare::Lt | Compare::Le);
+    let equality = matches!(compare, JmpOp::Eq | JmpOp::Ne);
+    let order = matches!(compare, JmpOp::Gt | JmpOp::Ge | JmpOp::Lt | JmpOp::Le);
     let right = match src {
         Operand::Reg(reg) => state.reg(reg),
         Operand::Imm(imm) => {
@@ -193,7 +193,12 @@ fn access(
             format!("{bytes} bytes at {off} of the context may not be accessed so")
         }),
         Some(Value::Stack { off: from }) => stack_access(state, from + off, size, mode),
-        Some(Value::Region(region)) => in_region(region, off, bytes),
+        Some(Value::Region(region)) => {
+            in_region(region, off, bytes)?;
+            ensure(mode != AccessMode::Atomic || is_aligned(region, off, bytes), || {
+                format!("an atomic operation on {bytes} bytes that may not be aligned")
+            })
+        }
         Some(Value::Packet(packet)) => {
             let writable = !matches!(kind, ProgramKind::CgroupSkb(_));
             ensure(mode == AccessMode::Read || (mode == AccessMode::Write && writable), || {
@@ -221,6 +226,11 @@ fn in_region(region: Region, off: i64, bytes: i64) -> Result<(), String> {
     ensure(from >= 0 && to.saturating_add(bytes) <= i64::from(region.size), || {
         format!("bytes {from} to {} of {}", to.saturating_add(bytes), region.size)
     })
+}
+
+fn is_aligned(region: Region, off: i64, bytes: i64) -> bool {
+    let exact = region.lo == region.hi || region.zeros >= bytes.trailing_zeros();
+    exact && (region.lo.wrapping_add(off)) % bytes == 0
 }
 
 fn stack_access(state: &State, at: i64, size: u8, mode: AccessMode) -> Result<(), String> {

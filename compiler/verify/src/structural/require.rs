@@ -4,12 +4,12 @@
 //! and [`transfer::step`](super::transfer::step) may be applied.
 //! Does not know: what holds.
 
-use policyc_bpf::Reg;
+use policyc_bpf::{AluOp, AtomicOp, Operand, Reg};
 
 use super::helpers::helper;
-use super::isa::{AluOp, Op, Operand};
+use super::isa::Op;
 use super::obligation::{AccessMode, Obligation};
-use super::transfer::argument_registers;
+use super::transfer::{argument_registers, fetched_into};
 
 /// The obligations of an instruction, in the order in which they are to be
 /// checked: later ones may rely on earlier ones.
@@ -17,6 +17,14 @@ pub(crate) fn obligations(op: &Op) -> Vec<Obligation> {
     let mut list = Vec::new();
     match *op {
         Op::Alu { wide, op, dst, src } => alu(wide, op, dst, src, &mut list),
+        Op::Scramble { dst } => {
+            list.extend([Obligation::Writable(dst), Obligation::Initialised(dst)]);
+            list.push(Obligation::Number(dst));
+        }
+        Op::MovSx { dst, src } => {
+            list.extend([Obligation::Writable(dst), Obligation::Initialised(src)]);
+            list.push(Obligation::Number(src));
+        }
         Op::Load { size, dst, base, off, .. } => {
             list.push(Obligation::Initialised(base));
             list.push(Obligation::Access { base, off, size, mode: AccessMode::Read });
@@ -30,16 +38,14 @@ pub(crate) fn obligations(op: &Op) -> Vec<Obligation> {
                 list.push(Obligation::PointerStaysPrivate(value));
             }
         }
-        Op::Atomic { size, base, off, src, fetch, compare_exchange } => {
+        Op::Atomic { size, op, base, off, src } => {
             list.extend([Obligation::Initialised(base), Obligation::Initialised(src)]);
             list.push(Obligation::Number(src));
-            if compare_exchange {
+            if op == AtomicOp::CmpXchg {
                 list.extend([Obligation::Initialised(Reg::R0), Obligation::Number(Reg::R0)]);
             }
             list.push(Obligation::Access { base, off, size, mode: AccessMode::Atomic });
-            if fetch && !compare_exchange {
-                list.push(Obligation::Writable(src));
-            }
+            list.extend(fetched_into(op, src).map(Obligation::Writable));
         }
         Op::LoadImm64 { dst, .. } => list.push(Obligation::Writable(dst)),
         Op::Jump { .. } => {}
@@ -66,14 +72,14 @@ fn initialised(operand: Operand, list: &mut Vec<Obligation>) {
 fn alu(wide: bool, op: AluOp, dst: Reg, src: Operand, list: &mut Vec<Obligation>) {
     list.push(Obligation::Writable(dst));
     initialised(src, list);
-    if op != AluOp::Mov && op != AluOp::MovSx {
+    if op != AluOp::Mov {
         list.push(Obligation::Initialised(dst));
     }
     match op {
         // Truncating an address would make a number of it.
-        AluOp::Mov | AluOp::MovSx => {
+        AluOp::Mov => {
             if let Operand::Reg(src) = src
-                && (!wide || op == AluOp::MovSx)
+                && !wide
             {
                 list.push(Obligation::Number(src));
             }
@@ -87,7 +93,7 @@ fn alu(wide: bool, op: AluOp, dst: Reg, src: Operand, list: &mut Vec<Obligation>
         }
     }
     match op {
-        AluOp::Div | AluOp::Mod | AluOp::SDiv | AluOp::SMod => {
+        AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod => {
             list.push(Obligation::DivisorNotZero);
         }
         AluOp::Lsh | AluOp::Rsh | AluOp::Arsh => list.push(Obligation::ShiftInWidth),

@@ -182,7 +182,8 @@ impl State {
         });
     }
 
-    /// What holds in both states where they meet before `slot`.
+    /// What holds in both states where they meet before `slot`. That they
+    /// reserve the same is for the caller to check.
     pub(crate) fn join(&self, other: &Self, slot: usize) -> Self {
         let mut meeting = Meeting::at(slot);
         let mut joined = self.clone();
@@ -197,7 +198,7 @@ impl State {
                 (a, b) => StackSlot::Bytes(a.written() & b.written()),
             };
         }
-        joined.reserved = self.reserved.union(&other.reserved).copied().collect();
+        joined.reserved = self.reserved.intersection(&other.reserved).copied().collect();
         joined
     }
 }

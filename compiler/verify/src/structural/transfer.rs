@@ -8,12 +8,12 @@
 //! Source: `kernel/bpf/verifier.c`: `adjust_scalar_min_max_vals`,
 //! `adjust_ptr_min_max_vals`, `reg_set_min_max`, `find_good_pkt_pointers`.
 
-use policyc_bpf::{ProgramKind, Reg, RelocTarget};
+use policyc_bpf::{AluOp, AtomicOp, JmpOp, Operand, ProgramKind, Reg, RelocTarget};
 
 use super::Env;
 use super::context::{Field, field};
 use super::helpers::{Arg, Return, helper};
-use super::isa::{AluOp, Compare, Op, Operand};
+use super::isa::Op;
 use super::obligation::AccessMode;
 use super::state::State;
 use super::value::{Id, Packet, Range, Region, Value};
@@ -28,20 +28,20 @@ pub(crate) fn step(state: &mut State, env: &Env<'_>, slot: usize, op: Op) {
             let value = alu(state, slot, wide, op, dst, src);
             state.set(dst, value);
         }
+        Op::Scramble { dst } | Op::MovSx { dst, .. } => {
+            state.set(dst, Some(Value::number(Range::ANY, slot)));
+        }
         Op::Load { size, dst, base, off, signed } => {
             let value = load(state, &env.program.kind, slot, (size, signed), base, off.into());
             state.set(dst, Some(value));
         }
         Op::Store { size, base, off, value } => store(state, slot, size, base, off.into(), value),
-        Op::Atomic { size, base, off, src, fetch, compare_exchange } => {
+        Op::Atomic { size, op, base, off, src } => {
             if let Some(Value::Stack { off: from }) = state.reg(base) {
                 state.write_bytes(from + i64::from(off), size.into());
             }
-            let old = Some(Value::number(Range::of_bytes(size), slot));
-            if compare_exchange {
-                state.set(Reg::R0, old);
-            } else if fetch {
-                state.set(src, old);
+            if let Some(old) = fetched_into(op, src) {
+                state.set(old, Some(Value::number(Range::of_bytes(size), slot)));
             }
         }
         Op::LoadImm64 { dst, value } => {
@@ -52,6 +52,7 @@ pub(crate) fn step(state: &mut State, env: &Env<'_>, slot: usize, op: Op) {
                     size: env.object.maps.get(map).map_or(0, |map| map.value_size),
                     lo: offset.into(),
                     hi: offset.into(),
+                    zeros: Region::EXACT,
                     nullable: false,
                     reserved: None,
                     id: Id::made_at(slot),
@@ -61,6 +62,15 @@ pub(crate) fn step(state: &mut State, env: &Env<'_>, slot: usize, op: Op) {
         }
         Op::Call { helper: id } => call(state, env, slot, id),
         Op::Jump { .. } | Op::Branch { .. } | Op::Exit => {}
+    }
+}
+
+/// The register that an atomic operation returns the old value in.
+pub(crate) fn fetched_into(op: AtomicOp, src: Reg) -> Option<Reg> {
+    match op {
+        AtomicOp::Add | AtomicOp::Or | AtomicOp::And | AtomicOp::Xor => None,
+        AtomicOp::CmpXchg => Some(Reg::R0),
+        _ => Some(src),
     }
 }
 
@@ -131,6 +141,11 @@ fn shifted(pointer: Value, op: AluOp, by: Range, slot: usize) -> Option<Value> {
         Value::Region(region) => Some(Value::Region(Region {
             lo: region.lo.checked_add(min)?,
             hi: region.hi.checked_add(max)?,
+            zeros: if min == max {
+                region.zeros
+            } else {
+                region.zeros.min(by.zeros).min(by.min.trailing_zeros())
+            },
             ..region
         })),
         Value::Packet(packet) if min == max => {
@@ -156,23 +171,35 @@ fn arithmetic(wide: bool, op: AluOp, a: Range, b: Range) -> Range {
     // A 32-bit operation sees the lower half; of a larger number that may be anything.
     let lower = |range: Range| if range.max <= limit { range } else { Range::up_to(limit) };
     let (a, b) = (lower(a), lower(b));
-    let both = |f: fn(u64, u64) -> Option<u64>, min: (u64, u64), max: (u64, u64)| {
-        Some(Range { min: f(min.0, min.1)?, max: f(max.0, max.1)? })
+    let between = |min: Option<u64>, max: Option<u64>, zeros: u32| {
+        Some(Range { min: min?, max: max?, zeros })
     };
+    let right = |by: u32| Range {
+        min: a.min >> by,
+        max: a.max >> by,
+        zeros: a.zeros.saturating_sub(by),
+    };
+    let common = a.zeros.min(b.zeros);
     match op {
-        AluOp::Add => exact(both(u64::checked_add, (a.min, b.min), (a.max, b.max))),
-        AluOp::Sub => exact(both(u64::checked_sub, (a.min, b.max), (a.max, b.min))),
-        AluOp::Mul => exact(both(u64::checked_mul, (a.min, b.min), (a.max, b.max))),
+        AluOp::Add => {
+            exact(between(a.min.checked_add(b.min), a.max.checked_add(b.max), common))
+        }
+        AluOp::Sub => {
+            exact(between(a.min.checked_sub(b.max), a.max.checked_sub(b.min), common))
+        }
+        AluOp::Mul => exact(between(
+            a.min.checked_mul(b.min),
+            a.max.checked_mul(b.max),
+            (a.zeros + b.zeros).min(64),
+        )),
         AluOp::And => match (a.constant(), b.constant()) {
             (Some(a), Some(b)) => Range::exactly(a & b),
-            _ => Range::up_to(a.max.min(b.max)),
+            _ => Range { zeros: a.zeros.max(b.zeros), ..Range::up_to(a.max.min(b.max)) },
         },
         AluOp::Or | AluOp::Xor => or_xor(wide, op, a, b),
-        AluOp::Lsh => shift(b, wide, |by| both_shift(a, by, limit)),
-        AluOp::Rsh => shift(b, wide, |by| Some(Range { min: a.min >> by, max: a.max >> by })),
-        AluOp::Arsh if a.max <= limit >> 1 => {
-            shift(b, wide, |by| Some(Range { min: a.min >> by, max: a.max >> by }))
-        }
+        AluOp::Lsh => shift(b, wide, |by| left(a, by, limit)),
+        AluOp::Rsh => shift(b, wide, |by| Some(right(by))),
+        AluOp::Arsh if a.max <= limit >> 1 => shift(b, wide, |by| Some(right(by))),
         // The kernel of 6.1 knows nothing after these, not even their width.
         _ => Range::ANY,
     }
@@ -196,8 +223,14 @@ fn shift(by: Range, wide: bool, f: impl Fn(u32) -> Option<Range>) -> Range {
     by.constant().filter(|&by| by < width).and_then(|by| f(by as u32)).unwrap_or(Range::ANY)
 }
 
-fn both_shift(a: Range, by: u32, limit: u64) -> Option<Range> {
-    (a.max <= limit >> by).then(|| Range { min: a.min << by, max: a.max << by })
+fn left(a: Range, by: u32, limit: u64) -> Option<Range> {
+    let zeros = (a.zeros + by).min(64);
+    let fits = a.max <= limit >> by;
+    Some(if fits {
+        Range { min: a.min << by, max: a.max << by, zeros }
+    } else {
+        Range { zeros, ..Range::up_to(limit) }
+    })
 }
 
 fn load(
@@ -242,6 +275,7 @@ fn call(state: &mut State, env: &Env<'_>, slot: usize, id: i32) {
             size: 0,
             lo: 0,
             hi: 0,
+            zeros: Region::EXACT,
             nullable: true,
             reserved: None,
             id: Id::made_at(slot),
@@ -296,7 +330,7 @@ pub(crate) fn next(reg: Reg) -> Option<Reg> {
 pub(crate) fn learn(
     state: &mut State,
     wide: bool,
-    compare: Compare,
+    compare: JmpOp,
     dst: Reg,
     src: Operand,
     holds: bool,
@@ -308,8 +342,8 @@ pub(crate) fn learn(
     match (left, right) {
         (Value::Region(region), _) if wide && region.nullable && src == Operand::Imm(0) => {
             match compare {
-                Compare::Eq => state.learn_null(region.id),
-                Compare::Ne => state.learn_not_null(region.id),
+                JmpOp::Eq => state.learn_null(region.id),
+                JmpOp::Ne => state.learn_not_null(region.id),
                 _ => {}
             }
         }
@@ -327,7 +361,7 @@ pub(crate) fn learn(
 fn learn_numbers(
     state: &mut State,
     wide: bool,
-    compare: Compare,
+    compare: JmpOp,
     src: Operand,
     (left, a): (Id, Range),
     (right, b): (Id, Range),
@@ -351,25 +385,25 @@ fn learn_numbers(
 
 /// The part of a range on which a comparison with a constant holds, or `None`
 /// if that teaches nothing (or nothing remains, and the side is never reached).
-fn narrowed(range: Range, compare: Compare, constant: u64) -> Option<Range> {
-    let Range { min, max } = range;
+fn narrowed(range: Range, compare: JmpOp, constant: u64) -> Option<Range> {
+    let Range { min, max, zeros } = range;
     let (min, max) = match compare {
-        Compare::Eq => (min.max(constant), max.min(constant)),
-        Compare::Gt => (min.max(constant.checked_add(1)?), max),
-        Compare::Ge => (min.max(constant), max),
-        Compare::Lt => (min, max.min(constant.checked_sub(1)?)),
-        Compare::Le => (min, max.min(constant)),
+        JmpOp::Eq => (min.max(constant), max.min(constant)),
+        JmpOp::Gt => (min.max(constant.checked_add(1)?), max),
+        JmpOp::Ge => (min.max(constant), max),
+        JmpOp::Lt => (min, max.min(constant.checked_sub(1)?)),
+        JmpOp::Le => (min, max.min(constant)),
         _ => return None,
     };
-    (min <= max).then_some(Range { min, max })
+    (min <= max).then_some(Range { min, max, zeros })
 }
 
 /// `packet compare end` holds.
-fn learn_end(state: &mut State, packet: Packet, compare: Compare) {
+fn learn_end(state: &mut State, packet: Packet, compare: JmpOp) {
     let (near, far) = (packet.off, packet.var_max.saturating_add_signed(packet.off));
     let known = match compare {
-        Compare::Le => near,
-        Compare::Lt if near > 0 => near + 1,
+        JmpOp::Le => near,
+        JmpOp::Lt if near > 0 => near + 1,
         _ => return,
     };
     if near >= 0 && far <= MAX_PACKET_OFF {
@@ -377,25 +411,25 @@ fn learn_end(state: &mut State, packet: Packet, compare: Compare) {
     }
 }
 
-fn opposite(compare: Compare) -> Option<Compare> {
+fn opposite(compare: JmpOp) -> Option<JmpOp> {
     Some(match compare {
-        Compare::Eq => Compare::Ne,
-        Compare::Ne => Compare::Eq,
-        Compare::Gt => Compare::Le,
-        Compare::Le => Compare::Gt,
-        Compare::Ge => Compare::Lt,
-        Compare::Lt => Compare::Ge,
+        JmpOp::Eq => JmpOp::Ne,
+        JmpOp::Ne => JmpOp::Eq,
+        JmpOp::Gt => JmpOp::Le,
+        JmpOp::Le => JmpOp::Gt,
+        JmpOp::Ge => JmpOp::Lt,
+        JmpOp::Lt => JmpOp::Ge,
         _ => return None,
     })
 }
 
 /// The comparison with its sides exchanged.
-fn mirrored(compare: Compare) -> Compare {
+fn mirrored(compare: JmpOp) -> JmpOp {
     match compare {
-        Compare::Gt => Compare::Lt,
-        Compare::Lt => Compare::Gt,
-        Compare::Ge => Compare::Le,
-        Compare::Le => Compare::Ge,
+        JmpOp::Gt => JmpOp::Lt,
+        JmpOp::Lt => JmpOp::Gt,
+        JmpOp::Ge => JmpOp::Le,
+        JmpOp::Le => JmpOp::Ge,
         other => other,
     }
 }

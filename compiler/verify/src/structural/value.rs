@@ -24,22 +24,24 @@ impl Id {
     }
 }
 
-/// Unsigned bounds of a number, both included.
+/// Unsigned bounds of a number, both included, and what divides it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Range {
     pub(crate) min: u64,
     pub(crate) max: u64,
+    /// Lowest bits that are known to be 0.
+    pub(crate) zeros: u32,
 }
 
 impl Range {
-    pub(crate) const ANY: Self = Self { min: 0, max: u64::MAX };
+    pub(crate) const ANY: Self = Self::up_to(u64::MAX);
 
     pub(crate) const fn exactly(value: u64) -> Self {
-        Self { min: value, max: value }
+        Self { min: value, max: value, zeros: value.trailing_zeros() }
     }
 
     pub(crate) const fn up_to(max: u64) -> Self {
-        Self { min: 0, max }
+        Self { min: 0, max, zeros: 0 }
     }
 
     /// What a load of `size` bytes can give.
@@ -52,7 +54,11 @@ impl Range {
     }
 
     fn hull(self, other: Self) -> Self {
-        Self { min: self.min.min(other.min), max: self.max.max(other.max) }
+        Self {
+            min: self.min.min(other.min),
+            max: self.max.max(other.max),
+            zeros: self.zeros.min(other.zeros),
+        }
     }
 }
 
@@ -64,11 +70,18 @@ pub(crate) struct Region {
     /// The address is this many bytes from its start, at least and at most.
     pub(crate) lo: i64,
     pub(crate) hi: i64,
+    /// Lowest bits in which its distance equals `lo`.
+    pub(crate) zeros: u32,
     /// It may be null instead.
     pub(crate) nullable: bool,
     /// Reserved memory, by the reservation that must be released.
     pub(crate) reserved: Option<Id>,
     pub(crate) id: Id,
+}
+
+impl Region {
+    /// Bits in which an address at its start equals itself: all.
+    pub(crate) const EXACT: u32 = 64;
 }
 
 /// An address in the packet.
@@ -173,7 +186,7 @@ impl Meeting {
                 let id = self.name(region.id, id);
                 (null && plain).then_some(Value::Region(Region { nullable: true, id, ..region }))
             }
-            (Value::Packet(a), Value::Packet(b)) => Some(Value::Packet(self.join_packets(a, b))),
+            (Value::Packet(a), Value::Packet(b)) => self.join_packets(a, b).map(Value::Packet),
             _ => (left == right).then_some(left),
         }
     }
@@ -188,15 +201,17 @@ impl Meeting {
             size: a.size.min(b.size),
             lo: a.lo.min(b.lo),
             hi: a.hi.max(b.hi),
+            zeros: a.zeros.min(b.zeros).min(a.lo.wrapping_sub(b.lo).trailing_zeros()),
             nullable,
             reserved: a.reserved,
             id: self.name(a.id, b.id),
         })
     }
 
-    fn join_packets(&mut self, a: Packet, b: Packet) -> Packet {
+    fn join_packets(&mut self, a: Packet, b: Packet) -> Option<Packet> {
         if a.id == b.id && a.off == b.off {
-            return Packet { range: a.range.min(b.range), var_max: a.var_max.max(b.var_max), ..a };
+            let (range, var_max) = (a.range.min(b.range), a.var_max.max(b.var_max));
+            return Some(Packet { range, var_max, ..a });
         }
         // The difference becomes part of what is not constant. Offsets count
         // from the first member of the pair, so that those of one pair stay
@@ -204,12 +219,16 @@ impl Meeting {
         let pair = Pair { left: a.id, right: b.id, apart: a.off.saturating_sub(b.off) };
         let (id, first) = self.rename(pair, a.off);
         let off = a.off - first;
+        // What is not constant must not lie before the packet.
+        if a.off < off || b.off < off {
+            return None;
+        }
         let end = |p: Packet| p.var_max.saturating_add_signed(p.off - off);
-        Packet {
+        Some(Packet {
             id,
             off,
             var_max: end(a).max(end(b)),
             range: (a.range - a.off).min(b.range - b.off).saturating_add(off).max(0),
-        }
+        })
     }
 }
