@@ -9,6 +9,7 @@ pub mod construct;
 pub mod decode;
 pub mod helper;
 pub mod insn;
+pub mod interp;
 pub mod parse;
 pub mod print;
 pub mod program;
