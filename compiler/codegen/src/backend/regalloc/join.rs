@@ -27,7 +27,8 @@ struct Candidate {
 impl Candidate {
     /// The register it is in on every edge.
     fn unanimous(&self) -> Option<Reg> {
-        POOL.into_iter().find(|reg| self.votes(*reg) == self.names.len())
+        let edges = self.names.len();
+        POOL.into_iter().find(|reg| edges > 0 && self.votes(*reg) == edges)
     }
 
     fn votes(&self, reg: Reg) -> usize {
