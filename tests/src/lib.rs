@@ -1,1 +1,1 @@
-//! The file tests, corpora, differential, kernel and tidy tests of the whole workspace.
+//! Nothing but tests: see `tests/` beside this folder.
