@@ -8,7 +8,7 @@ pub mod inventory;
 pub mod kinds;
 pub mod labels;
 mod load;
-mod meta;
+pub mod meta;
 pub mod network;
 mod selector;
 pub mod tracing;

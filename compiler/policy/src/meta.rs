@@ -44,11 +44,9 @@ const OVERLOOKED: &[&str] = &[
     "uid",
 ];
 
-/// Reads `metadata` of an object; also returns its labels.
-pub(crate) fn read<'n>(
-    object: &mut Fields<'n>,
-    sink: &mut Sink,
-) -> Option<(Meta, Option<&'n Map>)> {
+/// Reads `metadata` of an object; also returns its labels. What an API server
+/// adds is overlooked; any other field is reported.
+pub fn read<'n>(object: &mut Fields<'n>, sink: &mut Sink) -> Option<(Meta, Option<&'n Map>)> {
     object.require("metadata", sink)?;
     let mut fields = object.fields("metadata", "`metadata`", sink)?;
     let name = match fields.require("name", sink) {

@@ -1,5 +1,7 @@
 //! The oracle against verdicts of Cilium's own engine.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test")]
+
 mod common;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! The oracle in dialect kubernetes against the generated cases of cyclonus.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test")]
+
 mod common;
 
 use common::{corpus, load_texts};

@@ -41,15 +41,8 @@ pub(super) struct Host {
 pub(super) fn namespace(node: &Node, sink: &mut Sink) -> Option<Namespace> {
     let mut fields = Fields::of(node, "a namespace", sink)?;
     let (meta, labels) = meta::read(&mut fields, sink)?;
-    let mut labels = read_labels(labels, sink);
-    // The API server gives every namespace this label.
-    labels.retain(|l| l.key != NAMESPACE_NAME);
-    labels.push(Label::k8s(NAMESPACE_NAME, &meta.name.value));
-    Some(Namespace { name: meta.name.value, labels })
+    Some(Namespace { name: meta.name.value, labels: read_labels(labels, sink) })
 }
-
-/// The label that carries a namespace's own name.
-pub(super) const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
 pub(super) fn pod(node: &Node, sink: &mut Sink) -> Option<Pod> {
     let mut fields = Fields::of(node, "a pod", sink)?;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use policyc_base::{Diagnostic, FileId, Sink, SourceMap, Span, Spanned};
 
-use super::kubernetes::{self, Host, NAMESPACE_NAME, Namespace, Pod};
+use super::kubernetes::{self, Host, Namespace, Pod};
 use super::workload::{self, WorkloadDoc};
 use super::{Identity, Inventory, Node, NodeId, Workload};
 use crate::codes;
@@ -17,6 +17,10 @@ use crate::meta::Meta;
 
 /// The namespace and the service account of objects that name none.
 const DEFAULT: &str = "default";
+
+/// The label that an API server gives every namespace: its name. A Namespace of
+/// the inventory is taken at its word; one that is not there has at least this.
+const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
 /// Reads inventory files. What is wrong goes to `sink`.
 pub fn load(sources: &SourceMap, files: &[FileId], sink: &mut Sink) -> Inventory {

@@ -65,7 +65,7 @@ fn ports(spec: &mut Fields<'_>, sink: &mut Sink) -> Vec<NamedPort> {
 
 fn attach(spec: &mut Fields<'_>, sink: &mut Sink) -> Option<Attach> {
     let mut fields = spec.fields("attach", "`attach`", sink)?;
-    let kinds: [(&'static str, fn(String) -> Attach); 4] = [
+    let kinds: [(_, fn(String) -> _); 4] = [
         ("systemdUnit", Attach::SystemdUnit),
         ("interface", Attach::Interface),
         ("netns", Attach::Netns),

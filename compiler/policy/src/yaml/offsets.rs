@@ -1,7 +1,7 @@
 //! Character index to byte offset. The parser counts characters, spans count bytes.
 
 /// Characters between two remembered offsets: a trade of memory for steps.
-const STRIDE: usize = 128;
+const STRIDE: usize = 32;
 
 /// The byte offsets of the characters of one text.
 pub(super) struct Offsets<'t> {

@@ -130,10 +130,10 @@ fn entry(
     Some(Entry { direction, tier: Tier::NORMAL, priority: 0, verdict, peers, ports, origin })
 }
 
-/// The peer fields that are there: name, place, number of elements.
-fn peer_fields(doc: &EntryDoc) -> impl Iterator<Item = (&'static str, Span, usize)> {
-    fn of<T>(list: &Option<ListDoc<T>>) -> Option<(&'static str, Span, usize)> {
-        list.as_ref().map(|l| (l.name, l.key, l.items.len()))
+/// The peer fields that are there: name, place, whether empty.
+fn peer_fields(doc: &EntryDoc) -> impl Iterator<Item = (&'static str, Span, bool)> {
+    fn of<T>(list: &Option<ListDoc<T>>) -> Option<(&'static str, Span, bool)> {
+        list.as_ref().map(|l| (l.name, l.key, l.is_empty))
     }
     [of(&doc.endpoints), of(&doc.cidrs), of(&doc.cidr_sets), of(&doc.entities)]
         .into_iter()
@@ -141,7 +141,7 @@ fn peer_fields(doc: &EntryDoc) -> impl Iterator<Item = (&'static str, Span, usiz
 }
 
 fn check_combination(doc: &EntryDoc, cx: &mut Context<'_>) {
-    let mut filled = peer_fields(doc).filter(|(_, _, count)| *count > 0);
+    let mut filled = peer_fields(doc).filter(|(_, _, empty)| !empty);
     let Some((first, place, _)) = filled.next() else { return };
     for (other, span, _) in filled {
         let message = format!("`{first}` and `{other}` cannot stand in one rule");
@@ -169,7 +169,7 @@ fn peers(doc: &EntryDoc, section: Section, scope: Scope<'_>, cx: &mut Context<'_
     for text in doc.entities.iter().flat_map(|l| &l.items) {
         result.extend(entity(text, section, cx).map(Peer::Entity));
     }
-    let empty: Vec<_> = peer_fields(doc).filter(|(_, _, count)| *count == 0).collect();
+    let empty: Vec<_> = peer_fields(doc).filter(|(_, _, empty)| *empty).collect();
     for (name, span, _) in &empty {
         let message = format!("`{name}: []` matches nobody");
         let help = format!("leave out `{name}` to match every peer");
@@ -225,8 +225,8 @@ fn check_entity_is_known(
 }
 
 fn ports_of(doc: &EntryDoc, cx: &mut Context<'_>) -> Ports {
-    let ports = doc.ports.as_ref().filter(|l| !l.items.is_empty());
-    let icmps = doc.icmps.as_ref().filter(|l| !l.items.is_empty());
+    let ports = doc.ports.as_ref().filter(|l| !l.is_empty);
+    let icmps = doc.icmps.as_ref().filter(|l| !l.is_empty);
     if let (Some(ports), Some(icmps)) = (ports, icmps) {
         let message = "`toPorts` and `icmps` cannot stand in one rule";
         let finding = Diagnostic::error(codes::PORTS_AND_ICMPS, icmps.key, message);
@@ -238,21 +238,34 @@ fn ports_of(doc: &EntryDoc, cx: &mut Context<'_>) -> Ports {
     }
     let mut result = Vec::new();
     for rule in ports.into_iter().flat_map(|l| &l.items) {
-        ports::check_count(rule.ports.len(), rule.span, "ports", cx);
-        warn_if_empty(rule.ports.is_empty(), "ports", rule.span, cx);
-        result.extend(rule.ports.iter().flat_map(|port| ports::cilium(port, cx)));
+        for port in elements(&rule.ports, "ports", rule.span, cx) {
+            result.extend(ports::cilium(port, cx));
+        }
     }
     for rule in icmps.into_iter().flat_map(|l| &l.items) {
-        ports::check_count(rule.fields.len(), rule.span, "ICMP types", cx);
-        warn_if_empty(rule.fields.is_empty(), "fields", rule.span, cx);
-        result.extend(rule.fields.iter().filter_map(|field| icmp::check(field, cx)));
+        for field in elements(&rule.fields, "fields", rule.span, cx) {
+            result.extend(icmp::check(field, cx));
+        }
     }
     Ports::OneOf(result)
 }
 
-fn warn_if_empty(empty: bool, name: &str, span: Span, cx: &mut Context<'_>) {
-    if empty {
-        let message = format!("an element without `{name}` matches nothing");
-        cx.warn(codes::LIST_EMPTY, span, message, "leave the element out");
+/// The elements of a list of ports or types, counted.
+fn elements<'d, T>(
+    list: &'d Option<ListDoc<T>>,
+    name: &str,
+    span: Span,
+    cx: &mut Context<'_>,
+) -> &'d [T] {
+    match list {
+        Some(list) if !list.is_empty => {
+            ports::check_count(list.items.len(), span, name, cx);
+            &list.items
+        }
+        _ => {
+            let message = format!("an element without `{name}` matches nothing");
+            cx.warn(codes::LIST_EMPTY, span, message, "leave the element out");
+            &[]
+        }
     }
 }

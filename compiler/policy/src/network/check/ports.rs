@@ -19,7 +19,7 @@ const EXTENDED: &[&str] = &["VRRP", "IGMP", "GRE", "IPIP", "IPV6", "ESP", "AH"];
 
 pub(super) fn check_count(count: usize, span: Span, what: &str, cx: &mut Context<'_>) {
     if count > MAX_PORTS {
-        let message = format!("{count} {what} in one element, and at most {MAX_PORTS} are allowed");
+        let message = format!("{count} elements of `{what}`, and at most {MAX_PORTS} are allowed");
         cx.error(codes::PORTS_TOO_MANY, span, message);
     }
 }
@@ -30,6 +30,9 @@ pub(super) fn cilium(doc: &PortDoc, cx: &mut Context<'_>) -> Vec<PortMatch> {
         None => Some(ANY),
         Some(text) => cilium_protocol(text, cx),
     };
+    if doc.port.is_none() && protocols.is_some() {
+        cx.error(codes::FIELD_MISSING, doc.span, "a port needs `port`");
+    }
     let Some(port) = doc.port.as_ref().and_then(|port| number(port, cx)) else {
         return Vec::new();
     };

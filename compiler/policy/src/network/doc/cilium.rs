@@ -128,7 +128,7 @@ fn list<T>(
     let field = fields.take(name)?;
     let nodes: &[Arc<Node>] = decode::list(&field.value, format_args!("`{name}`"), sink)?;
     let items = nodes.iter().filter_map(|node| read(node, sink)).collect();
-    Some(ListDoc { name, key: field.key, items })
+    Some(ListDoc { name, key: field.key, is_empty: nodes.is_empty(), items })
 }
 
 pub(super) fn text(node: &Node, list: &str, sink: &mut Sink) -> Option<Spanned<String>> {
@@ -155,7 +155,7 @@ pub(super) fn cidr(mut fields: Fields<'_>, sink: &mut Sink) -> CidrDoc {
 
 fn port_rule(node: &Node, sink: &mut Sink) -> Option<PortRuleDoc> {
     let mut fields = Fields::of(node, "an element of `toPorts`", sink)?;
-    let ports = list(&mut fields, "ports", sink, port).map(|l| l.items).unwrap_or_default();
+    let ports = list(&mut fields, "ports", sink, port);
     reject(&mut fields, unsupported::PORT_RULE, sink);
     let span = fields.span;
     fields.finish(sink);
@@ -164,10 +164,10 @@ fn port_rule(node: &Node, sink: &mut Sink) -> Option<PortRuleDoc> {
 
 fn port(node: &Node, sink: &mut Sink) -> Option<PortDoc> {
     let mut fields = Fields::of(node, "a port", sink)?;
-    fields.require("port", sink);
+    let written = fields.take("port").is_some();
     let port = fields.string("port", sink).map(|p| p.map(str::to_owned));
     let rest = port_rest(fields, sink);
-    Some(PortDoc { port, is_number: false, ..rest })
+    (port.is_some() == written).then_some(PortDoc { port, ..rest })
 }
 
 /// What ports of both kinds of policy have in common.
@@ -183,7 +183,7 @@ pub(super) fn port_rest(mut fields: Fields<'_>, sink: &mut Sink) -> PortDoc {
 
 fn icmp_rule(node: &Node, sink: &mut Sink) -> Option<IcmpRuleDoc> {
     let mut fields = Fields::of(node, "an element of `icmps`", sink)?;
-    let types = list(&mut fields, "fields", sink, icmp).map(|l| l.items).unwrap_or_default();
+    let types = list(&mut fields, "fields", sink, icmp);
     let span = fields.span;
     fields.finish(sink);
     Some(IcmpRuleDoc { span, fields: types })

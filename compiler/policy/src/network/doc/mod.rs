@@ -90,7 +90,9 @@ pub struct ListDoc<T> {
     pub name: &'static str,
     /// Where the field is written.
     pub key: Span,
-    /// Its elements.
+    /// Whether it is written without elements.
+    pub is_empty: bool,
+    /// Its elements, but for those that could not be read.
     pub items: Vec<T>,
 }
 
@@ -111,7 +113,7 @@ pub struct PortRuleDoc {
     /// Where it begins.
     pub span: Span,
     /// Its ports.
-    pub ports: Vec<PortDoc>,
+    pub ports: Option<ListDoc<PortDoc>>,
 }
 
 /// One port.
@@ -135,7 +137,7 @@ pub struct IcmpRuleDoc {
     /// Where it begins.
     pub span: Span,
     /// Its types.
-    pub fields: Vec<IcmpDoc>,
+    pub fields: Option<ListDoc<IcmpDoc>>,
 }
 
 /// One ICMP type.
