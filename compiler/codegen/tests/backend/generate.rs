@@ -86,7 +86,7 @@ impl Generator {
         b.switch_to(start);
         let (ints, cells) = (vec![], vec![]);
         let rng = Rng(seed);
-        Self { rng, maps, b, ints, cells, packet, ctx, key, buffer, exit, blocks_left: 12 }
+        Self { rng, maps, b, ints, cells, packet, ctx, key, buffer, exit, blocks_left: 14 }
     }
 
     fn function(mut self, pressure: usize) -> policyc_ir::Function {
@@ -104,7 +104,7 @@ impl Generator {
     /// Code from the cursor on that leaves it in an open block.
     fn region(&mut self, size: usize, depth: usize) {
         for _ in 0..=self.rng.below(size + 1) {
-            match self.rng.below(12) {
+            match self.rng.below(15) {
                 0..=3 => self.bin(),
                 4 => self.cast(),
                 5 => self.packet_load(),
@@ -114,6 +114,9 @@ impl Generator {
                 9 => self.call(),
                 10 if depth > 0 && self.blocks_left > 0 => self.diamond(size, depth),
                 11 if depth > 0 && self.blocks_left > 0 => self.lookup(size, depth),
+                12 => self.context_load(),
+                13 if self.blocks_left > 0 => self.guarded_load(),
+                14 if self.blocks_left > 0 => self.moved_pointer(),
                 _ => self.bin(),
             }
         }
@@ -201,6 +204,47 @@ impl Generator {
         let Type::Int(width, _) = ty else { return };
         let offset = self.rng.below((PACKET - width.bytes()) as usize + 1);
         let value = self.b.load(ty, self.packet, offset as i32);
+        self.ints.push(value);
+    }
+
+    /// The packet's length or mark, which may be loaded again instead of kept.
+    fn context_load(&mut self) {
+        let offset = self.rng.pick(&[0, 8]);
+        let value = self.b.load(Type::U32, self.ctx, offset);
+        self.ints.push(value);
+    }
+
+    /// A load at an offset that only a guard of its own makes safe.
+    fn guarded_load(&mut self) {
+        let offset = self.int(Type::U64);
+        let offset = self.b.bin_const(BinOp::And, offset, 63);
+        let pointer = self.b.ptr_add(self.packet, offset);
+        self.guard_and_load(pointer);
+    }
+
+    /// A pointer that comes from two places.
+    fn moved_pointer(&mut self) {
+        let [left, right] = ["left", "right"].map(|name| self.b.block(name));
+        self.branch(&[left, right]);
+        let (meet, [pointer]) = self.b.block_with("meet", [Type::Pkt]);
+        for arm in [left, right] {
+            self.b.switch_to(arm);
+            let by = self.rng.below(40) as u32;
+            let moved = self.b.ptr_add_const(self.packet, by);
+            self.b.jump((meet, [moved]));
+        }
+        self.b.switch_to(meet);
+        self.guard_and_load(pointer);
+    }
+
+    fn guard_and_load(&mut self, pointer: Value) {
+        self.blocks_left -= 1;
+        let inside = self.b.block("inside");
+        self.b.guard(pointer, 16, inside, self.exit);
+        self.b.switch_to(inside);
+        let ty = self.int_type();
+        let offset = self.rng.below(9) as i32;
+        let value = self.b.load(ty, pointer, offset);
         self.ints.push(value);
     }
 
