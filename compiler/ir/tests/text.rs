@@ -20,7 +20,7 @@ fn read(text: &str) -> Result<Module, String> {
 
 #[test]
 fn every_file_reads_back_from_its_print() {
-    for (path, text) in ["text", "check"].into_iter().flat_map(common::files) {
+    for (path, text) in ["text", "check", "run"].into_iter().flat_map(common::files) {
         let module = read(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
         let printed = module.to_string();
         let again = read(&printed).unwrap_or_else(|error| panic!("{error}\n{printed}"));

@@ -7,6 +7,7 @@ use policyc_base::SecondaryMap;
 
 use super::range::{self, Range};
 use crate::cfg::Cfg;
+use crate::eval::mask;
 use crate::types::{Block, CastOp, CmpOp, Function, Inst, Op, Terminator, Type, Value, Width};
 
 /// What a pointer is relative to.
@@ -208,7 +209,7 @@ impl<'a> Facts<'a> {
             Op::Cast(CastOp::Zext, a) => self.range(*a, block),
             Op::Cast(CastOp::Trunc, a) => {
                 let range = self.range(*a, block);
-                if range.hi <= range::mask(width) { range } else { Range::of(width) }
+                if range.hi <= mask(width) { range } else { Range::of(width) }
             }
             _ => Range::of(width),
         }

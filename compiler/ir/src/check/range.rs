@@ -6,6 +6,7 @@
 //! Source: `adjust_scalar_min_max_vals` and `reg_set_min_max` in
 //! `kernel/bpf/verifier.c`.
 
+use crate::eval::mask;
 use crate::types::{BinOp, CmpOp, Width};
 
 /// All values from `lo` to `hi`, unsigned.
@@ -67,10 +68,6 @@ impl Range {
         };
         if lo <= hi { Self { lo, hi } } else { self }
     }
-}
-
-pub(super) const fn mask(width: Width) -> u64 {
-    u64::MAX >> (64 - width.bits())
 }
 
 /// The range of `a op b` at a width.

@@ -3,6 +3,7 @@
 use super::Found;
 use super::ssa::name;
 use crate::cfg::Cfg;
+use crate::eval::mask;
 use crate::helpers::Arg;
 use crate::place::Place;
 use crate::types::{
@@ -117,10 +118,7 @@ impl Checker<'_> {
                 let Type::Int(width, _) = result else {
                     return Some("only integers are constants".into());
                 };
-                wrong(
-                    *bits <= u64::MAX >> (64 - width.bits()),
-                    "the constant does not fit its type",
-                )
+                wrong(*bits <= mask(width), "the constant does not fit its type")
             }
             Op::Bin(op, a, b) => {
                 let Type::Int(_, order) = result else {
@@ -232,7 +230,7 @@ impl Checker<'_> {
                 };
                 let mut seen = std::collections::BTreeSet::new();
                 for (bits, _) in cases {
-                    if *bits > u64::MAX >> (64 - width.bits()) || !seen.insert(*bits) {
+                    if *bits > mask(width) || !seen.insert(*bits) {
                         self.error(format!(
                             "case {bits:#x} does not fit the type or is there twice"
                         ));

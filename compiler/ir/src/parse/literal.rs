@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use crate::eval::mask;
 use crate::types::{Order, Type, Width};
 
 /// An unsigned number, decimal or hexadecimal; `None` above 64 bits.
@@ -29,7 +30,7 @@ pub(super) fn int_type(word: &str) -> Type {
 
 /// The register bits of a literal of an integer type; `None` if it does not fit
 /// or the type is no integer. Negative numbers are two's complement.
-pub(super) fn bits(text: &str, ty: Type) -> Option<u64> {
+pub fn bits(text: &str, ty: Type) -> Option<u64> {
     let Type::Int(width, order) = ty else { return None };
     let value = if let Some(positive) = text.strip_prefix('-') {
         negative(number(positive)?, width)?
@@ -52,8 +53,4 @@ pub(super) fn bits(text: &str, ty: Type) -> Option<u64> {
 fn negative(magnitude: u64, width: Width) -> Option<u64> {
     let limit = 1 << (width.bits() - 1);
     (magnitude <= limit).then(|| magnitude.wrapping_neg() & mask(width))
-}
-
-const fn mask(width: Width) -> u64 {
-    u64::MAX >> (64 - width.bits())
 }

@@ -26,6 +26,8 @@ use policyc_grammar::bir::{BirParser, Rule};
 use crate::place::Place;
 use crate::types::{FuncId, Function, MapDecl, MapKind, MapRef, Module, Type};
 
+pub use literal::bits as literal;
+
 /// The text is not BIR.
 pub const SYNTAX: Code = Code("B0001");
 /// A name is unknown, or declared twice.
