@@ -2,7 +2,8 @@
 
 use policyc_bpf::{
     AluOp, AtomicOp, Direction, Insn, JmpOp, Judges, License, MapId, MapKind, MapRole, MapSpec,
-    Object, Program, ProgramKind, Reg, Reloc, RelocTarget, Size, Width,
+    Object, Program, ProgramKind, Reg, Reloc, RelocTarget, Size, SourceLine,
+    Width,
 };
 
 use policyc_base::{EntityId, Origin};
@@ -152,10 +153,20 @@ pub(crate) fn object(programs: impl IntoIterator<Item = Program>) -> Object {
         map("progs", MapKind::ProgArray, 4, 4, 2, 0),
         map("trie", MapKind::LpmTrie, 8, 4, 8, 1),
     ];
-    Object {
-        programs: programs.into_iter().collect(),
-        maps: maps.into_iter().collect(),
-        lines: Vec::new(),
+    let programs: Vec<Program> = programs.into_iter().collect();
+    let slots = programs.iter().map(|program| program.insns.len()).max().unwrap_or(0);
+    Object { programs, maps: maps.into_iter().collect(), lines: (0..slots).map(line).collect() }
+}
+
+/// The line of the instruction in a slot.
+fn line(slot: usize) -> SourceLine {
+    SourceLine {
+        policy: "shop/web".into(),
+        rule: format!("spec.ingress[{slot}]"),
+        file: "größe.yaml".into(),
+        line: slot as u32 + 1,
+        column: 1,
+        text: format!("- port: {slot}"),
     }
 }
 

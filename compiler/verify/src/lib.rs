@@ -8,6 +8,7 @@ mod opinion;
 mod release;
 mod report;
 pub mod structural;
+pub mod vm;
 
 pub use kernel::verify_kernel;
 #[cfg(feature = "second-opinion")]
@@ -15,3 +16,4 @@ pub use opinion::{ENGINE, Opinion, View, second_opinion};
 pub use release::Release;
 pub use report::{Cost, Outcome, ProgramReport, Rejection};
 pub use structural::{Failure, Obligation, Shape, verify_structural, verify_structural_for};
+pub use vm::{InitImage, VmError, VmOptions, verify_vm};

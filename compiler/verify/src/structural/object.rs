@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 
+use policyc_base::{EntityId, Origin};
 use policyc_bpf::{MapKind, MapRole, MapSpec, Object, Program, RelocTarget, code};
 
 use super::Fault;
@@ -97,6 +98,13 @@ pub(crate) fn check_program(object: &Object, program: &Program) -> Vec<Fault> {
     if program.origins.len() != program.insns.len() {
         let explanation =
             format!("{} origins for {} slots", program.origins.len(), program.insns.len());
+        faults.push(Fault::program(Obligation::OriginPerSlot, explanation));
+    }
+    let nowhere = |origin: &Option<Origin>| {
+        origin.is_some_and(|origin| origin.index() >= object.lines.len())
+    };
+    if let Some(slot) = program.origins.iter().position(nowhere) {
+        let explanation = format!("the origin of slot {slot} has no line");
         faults.push(Fault::program(Obligation::OriginPerSlot, explanation));
     }
     let mut previous = None;

@@ -19,7 +19,7 @@ pub enum Obligation {
     ValidName,
     /// A map's sizes, flags and contents are such that the kernel creates it.
     ValidMap,
-    /// There is one origin entry per slot.
+    /// There is one origin entry per slot, and each origin has a line.
     OriginPerSlot,
     /// 1 to 1,000,000 slots.
     ProgramSize,

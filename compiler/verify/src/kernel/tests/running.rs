@@ -37,21 +37,11 @@ fn names_the_instruction_at_fault() {
     if !privileged() {
         return;
     }
-    let mut object = Asm::new()
+    let object = Asm::new()
         .mov(R6, 7)
         .push([Insn::load(Size::W, R1, R1, 76), Insn::load(Size::B, R4, R1, 0)])
         .ret(0)
         .object(ProgramKind::Tc);
-    object.lines = (0..5)
-        .map(|line| policyc_bpf::SourceLine {
-            policy: "shop/web".into(),
-            rule: format!("spec.ingress[{line}]"),
-            file: "größe.yaml".into(),
-            line: line + 1,
-            column: 1,
-            text: format!("- port: {line}"),
-        })
-        .collect();
     let reports = verify_kernel(&object);
     let Outcome::Rejected(rejection) = &reports[0].outcome else { panic!("{reports:#?}") };
     assert_eq!(rejection.insn, Some(2), "{rejection:#?}");

@@ -54,6 +54,8 @@ fn objects() {
     };
     let mut short = tc(Asm::new().ret(0));
     short.programs[0].origins.pop();
+    let mut nowhere = tc(Asm::new().ret(0));
+    nowhere.lines.pop();
     check(vec![
         ("valid-name", None, named("")),
         ("valid-name", None, named("sixteen-is-a-lot")),
@@ -79,6 +81,7 @@ fn objects() {
             ),
         ),
         ("origin-per-slot", None, short),
+        ("origin-per-slot", None, nowhere),
     ]);
 }
 

@@ -1,0 +1,191 @@
+//! Levels `kernel` of other kernels: boot one in a small virtual machine and
+//! let it judge.
+//!
+//! Guarantees: the machine has no disk and no network, sees only what is packed
+//! for it, and is killed when its time is up. Nothing of the host is loaded,
+//! mounted or changed.
+//! Does not know: where kernels come from.
+//!
+//! How: `cpio` packs a static init, the object and a list of jobs into an
+//! initial file system; QEMU boots the kernel with it; init (`init`) does the
+//! jobs with the code that also asks the running kernel, and prints messages
+//! (`protocol`) on the console, which the host reads (`qemu`).
+
+mod cpio;
+mod image;
+mod init;
+mod protocol;
+mod qemu;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use policyc_bpf::{Object, write_elf};
+use thiserror::Error;
+
+pub use image::{INIT_VARIABLE, InitImage};
+pub use init::{is_init, run_init};
+
+use self::cpio::Archive;
+use self::protocol::{FILES_PATH, JOBS_PATH, Job, Message};
+use crate::report::{Outcome, ProgramReport};
+
+/// How a machine is run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VmOptions {
+    /// The emulator.
+    pub qemu: PathBuf,
+    /// The static program that runs in the machine.
+    pub init: InitImage,
+    /// From start to the last message; then the machine is killed.
+    pub timeout: Duration,
+    /// MiB of memory. Maps and programs must fit.
+    pub memory_mib: u32,
+    /// Who executes the machine's instructions.
+    pub accelerator: Accelerator,
+}
+
+/// Who executes the machine's instructions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Accelerator {
+    /// Emulation: works everywhere, and the same everywhere.
+    Tcg,
+    /// The processor: faster, where `/dev/kvm` may be used and works.
+    Kvm,
+}
+
+impl VmOptions {
+    /// `qemu-system-x86_64` from the path, 60 seconds, 512 MiB, emulation.
+    pub fn new(init: InitImage) -> Self {
+        Self {
+            qemu: "qemu-system-x86_64".into(),
+            init,
+            timeout: Duration::from_secs(60),
+            memory_mib: 512,
+            accelerator: Accelerator::Tcg,
+        }
+    }
+}
+
+/// Why a machine has no verdict. Never the fault of a program.
+#[derive(Debug, Error)]
+pub enum VmError {
+    /// No static program to run as init.
+    #[error("no init for the virtual machine: {0}")]
+    NoInit(String),
+    /// The kernel image cannot be read.
+    #[error("kernel image `{0}`: {1}")]
+    NoKernel(String, std::io::Error),
+    /// The emulator cannot be started.
+    #[error("cannot run `{0}`: {1} (package qemu-system-x86)")]
+    NoEmulator(String, std::io::Error),
+    /// The object cannot be written as ELF.
+    #[error("the object cannot be packed: {0}")]
+    Object(#[from] policyc_bpf::ObjectError),
+    /// Files for the machine cannot be written, or its console not be read.
+    #[error("virtual machine: {0}")]
+    Io(#[from] std::io::Error),
+    /// Its time was up.
+    #[error("the virtual machine did not finish within {} s{}", .limit.as_secs(), tail(.console))]
+    Timeout {
+        /// The time it had.
+        limit: Duration,
+        /// The last lines of its console.
+        console: Vec<String>,
+    },
+    /// It ended early: no init, a panic, a wrong architecture.
+    #[error("the virtual machine ended before its work was done{}", tail(.console))]
+    Ended {
+        /// The last lines of its console.
+        console: Vec<String>,
+    },
+    /// A job failed in the machine.
+    #[error("in the virtual machine: {0}")]
+    Job(String),
+    /// A message could not be read.
+    #[error("the virtual machine said what is no message: {0}")]
+    Garbled(String),
+}
+
+fn tail(console: &[String]) -> String {
+    if console.is_empty() { String::new() } else { format!("; its last words:\n{}", console.join("\n")) }
+}
+
+/// Offers every program of an object to the kernel in `image`, a `vmlinuz`.
+///
+/// # Errors
+/// [`VmError`] if the kernel could not be asked about all of them.
+pub fn verify_vm(
+    object: &Object,
+    image: &Path,
+    options: &VmOptions,
+) -> Result<Vec<ProgramReport>, VmError> {
+    let mut reports = verify_vm_all(std::slice::from_ref(object), image, options)?;
+    Ok(reports.pop().unwrap_or_default())
+}
+
+/// Like [`verify_vm`] for several objects in one machine; their reports in order.
+///
+/// # Errors
+/// [`VmError`] if the kernel could not be asked about all of them.
+pub fn verify_vm_all(
+    objects: &[Object],
+    image: &Path,
+    options: &VmOptions,
+) -> Result<Vec<Vec<ProgramReport>>, VmError> {
+    let kernel = std::fs::File::open(image);
+    kernel.map_err(|error| VmError::NoKernel(image.display().to_string(), error))?;
+    let messages = qemu::boot(image, &pack(objects, &options.init)?, options)?;
+    let mut reports = vec![Vec::new(); objects.len()];
+    for message in messages {
+        match message {
+            Message::Program { job, mut report } => {
+                if let Some((reports, object)) = reports.get_mut(job).zip(objects.get(job)) {
+                    report.resolve(object);
+                    reports.push(report);
+                }
+            }
+            Message::Failed { error, .. } => return Err(VmError::Job(error)),
+            Message::Ready { .. } | Message::End => {}
+        }
+    }
+    for (reports, object) in reports.iter().zip(objects) {
+        complete(reports, object)?;
+    }
+    Ok(reports)
+}
+
+/// Whether there is a verdict on every program.
+fn complete(reports: &[ProgramReport], object: &Object) -> Result<(), VmError> {
+    let asked = object.programs.iter().map(|program| &program.name);
+    if !asked.eq(reports.iter().map(|report| &report.program)) {
+        return Err(VmError::Garbled("reports for other programs".into()));
+    }
+    let silent = reports.iter().find_map(|report| match &report.outcome {
+        Outcome::NotRun(why) => Some(format!("`{}`: {why}", report.program)),
+        _ => None,
+    });
+    silent.map_or(Ok(()), |why| Err(VmError::Job(why)))
+}
+
+/// The initial file system: init, a console, mount points, objects and jobs.
+fn pack(objects: &[Object], init: &InitImage) -> Result<Vec<u8>, VmError> {
+    let mut archive = Archive::default();
+    for path in ["dev", "proc", "sys", FILES_PATH.trim_start_matches('/')] {
+        archive.directory(path);
+    }
+    archive.device("dev/console", 5, 1);
+    archive.file("init", 0o755, &init.read()?);
+    let mut jobs = Vec::new();
+    for (number, object) in objects.iter().enumerate() {
+        let path = format!("{FILES_PATH}/{number}.o");
+        archive.file(path.trim_start_matches('/'), 0o644, &write_elf(object)?);
+        jobs.push(Job::Load { object: path });
+    }
+    let jobs = serde_json::to_vec(&jobs).map_err(std::io::Error::from)?;
+    archive.file(JOBS_PATH.trim_start_matches('/'), 0o644, &jobs);
+    Ok(archive.finish())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! The parts by themselves, and machines that are booted.
+
+mod machines;
+mod parts;
