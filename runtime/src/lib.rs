@@ -1,1 +1,46 @@
-//! Artifact and bindings to a live generation: load, pin, attach, flip, observe.
+//! Artifact and bindings to a live generation, and back.
+//!
+//! Guarantees: a generation goes live at every attach point by one store, or
+//! not at all; what fails or is killed before the store leaves the host as it
+//! was, and the next command tidies what it left; what is live needs no
+//! process.
+//! Does not know: policies, or how an artifact was made.
+//!
+//! The pieces on a host:
+//!
+//! - a **gate** per attach point: a small permanent program with two slots;
+//! - the **state word**, shared by every gate: which slot, the *parity*, is
+//!   active;
+//! - a **generation**: an artifact's programs and maps, loaded for this host,
+//!   in the slots of one parity;
+//! - the **journal** in the state directory: which generation has which parity,
+//!   which gates exist, what was being done.
+
+pub mod apply;
+mod bindings;
+mod confirm;
+mod discard;
+mod error;
+mod gate;
+mod generation;
+mod host;
+mod journal;
+pub mod observe;
+mod point;
+mod recover;
+mod remove;
+mod state;
+pub mod status;
+
+pub use apply::{Options, Outcome, apply};
+pub use bindings::{Attach, Binding, Bindings, Port, Side};
+pub use confirm::{confirm, rollback};
+pub use error::Error;
+pub use host::{Dirs, Host};
+pub use observe::Events;
+pub use point::{Mechanism, Point};
+pub use remove::remove;
+pub use status::{Counter, Drift, GateStatus, Live, Status, status};
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,9 @@ fn a_filter_is_found_replaced_and_removed() {
         let key = FilterKey { ifindex, direction: Direction::Egress, priority: 1, handle: 0x7063 };
 
         assert!(tc::filters(ifindex, key.direction)?.is_empty());
+        assert!(!tc::has_clsact(ifindex)?);
         assert!(tc::clsact_add(ifindex)?);
+        assert!(tc::has_clsact(ifindex)?);
         assert!(!tc::clsact_add(ifindex)?);
         for prog in [&first, &second] {
             tc::filter_replace(key, prog.as_fd(), "t")?;

@@ -213,6 +213,8 @@ pub trait Kernel {
     fn attach(&self, prog: &Self::Prog, hook: &Hook) -> Result<Self::Link, SysError>;
     /// What the kernel says about a link.
     fn link_info(&self, link: &Self::Link) -> Result<LinkInfo, SysError>;
+    /// Whether the interface has a `clsact` qdisc.
+    fn has_clsact(&self, port: &Port) -> Result<bool, SysError>;
     /// Adds a `clsact` qdisc; `false` if it was there already.
     fn clsact_add(&self, port: &Port) -> Result<bool, SysError>;
     /// Removes a `clsact` qdisc if no filter is left on it; whether it did.

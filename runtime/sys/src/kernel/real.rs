@@ -200,6 +200,10 @@ impl Kernel for RealKernel {
         bpf::link_info(link.as_fd())
     }
 
+    fn has_clsact(&self, port: &Port) -> Result<bool, SysError> {
+        in_port(port, tc::has_clsact)
+    }
+
     fn clsact_add(&self, port: &Port) -> Result<bool, SysError> {
         in_port(port, tc::clsact_add)
     }

@@ -45,6 +45,23 @@ pub struct Filter {
     pub prog_id: Option<u32>,
 }
 
+/// Whether the interface has a `clsact` qdisc.
+///
+/// # Errors
+/// What netlink said.
+pub fn has_clsact(ifindex: u32) -> Result<bool, SysError> {
+    let request = RouteNetlinkMessage::GetQueueDiscipline(TcMessage::with_index(ifindex as i32));
+    let answers = netlink::dump("RTM_GETQDISC", request)?;
+    let kind = TcAttribute::Kind("clsact".to_owned());
+    // A dump lists every interface.
+    Ok(answers.iter().any(|answer| match answer {
+        RouteNetlinkMessage::NewQueueDiscipline(qdisc) => {
+            qdisc.header.index == ifindex as i32 && qdisc.attributes.contains(&kind)
+        }
+        _ => false,
+    }))
+}
+
 /// Adds the `clsact` qdisc; `false` if it was there already.
 ///
 /// # Errors

@@ -390,6 +390,11 @@ impl Kernel for FakeKernel {
         Ok(LinkInfo { id: link.0.id, prog_id: link.0.prog.id(), details })
     }
 
+    fn has_clsact(&self, port: &Port) -> Result<bool, SysError> {
+        let state = self.enter("has_clsact")?;
+        Ok(state.qdiscs.borrow().contains(port))
+    }
+
     fn clsact_add(&self, port: &Port) -> Result<bool, SysError> {
         let state = self.enter("clsact_add")?;
         if !state.has_port(port) {

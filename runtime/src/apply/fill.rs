@@ -1,0 +1,86 @@
+//! What is in the maps of a generation before it is live.
+
+use policyc_bpf::{MapKind, MapRole, MapSpec};
+use policyc_sys::Kernel;
+
+use super::Options;
+use super::plan::Plan;
+use crate::error::{Error, OrDoing};
+use crate::host::KEY_0;
+
+/// Fills a fresh map by its role. Tables are frozen; shared and scratch maps
+/// are left to the programs.
+pub(super) fn fill<K: Kernel>(
+    kernel: &K,
+    spec: &MapSpec,
+    map: &K::Map,
+    plan: &Plan,
+    options: Options,
+) -> Result<(), Error> {
+    match (spec.role, spec.name.as_str()) {
+        (MapRole::Table, _) => table(kernel, spec, map),
+        (MapRole::Binding, "subjects") => subjects(kernel, spec, map, plan),
+        (MapRole::Binding, "config") => config(kernel, spec, map, plan, options),
+        (MapRole::Binding, _) => {
+            Err(wrong(spec, "is filled from the bindings in a way this release does not know"))
+        }
+        (MapRole::Scratch | MapRole::Shared, _) => Ok(()),
+    }
+}
+
+/// The artifact's own contents, from key 0 on.
+fn table<K: Kernel>(kernel: &K, spec: &MapSpec, map: &K::Map) -> Result<(), Error> {
+    let size = spec.value_size as usize;
+    let count = spec.contents.len().checked_div(size).unwrap_or_default();
+    if !spec.contents.is_empty() {
+        let fits = spec.kind == MapKind::Array
+            && count * size == spec.contents.len()
+            && count <= spec.max_entries as usize;
+        if !fits {
+            return Err(wrong(spec, "has contents that do not fit it"));
+        }
+        let keys: Vec<u8> = (0..count as u32).flat_map(u32::to_ne_bytes).collect();
+        kernel.map_update_batch(map, &keys, &spec.contents).or_doing("fill a table")?;
+    }
+    kernel.map_freeze(map).or_doing("freeze a table")
+}
+
+/// Attach id to behaviour row + 1; 0 is nobody.
+fn subjects<K: Kernel>(kernel: &K, spec: &MapSpec, map: &K::Map, plan: &Plan) -> Result<(), Error> {
+    shape(spec, (4, 4))?;
+    let bound =
+        plan.gates.iter().filter_map(|gate| Some((gate.id, gate.wanted.subject.as_ref()?.1)));
+    for (id, row) in bound {
+        if id >= spec.max_entries {
+            return Err(Error::TooManyPoints { id, room: spec.max_entries });
+        }
+        let value = row.saturating_add(1).to_ne_bytes();
+        kernel.map_update(map, &id.to_ne_bytes(), &value).or_doing("fill the subjects")?;
+    }
+    Ok(())
+}
+
+/// Two words: the generation, and whether forwarded packets are reported.
+fn config<K: Kernel>(
+    kernel: &K,
+    spec: &MapSpec,
+    map: &K::Map,
+    plan: &Plan,
+    options: Options,
+) -> Result<(), Error> {
+    shape(spec, (4, 8))?;
+    let words = [plan.number as u32, u32::from(options.report_forwarded)];
+    let value: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
+    kernel.map_update(map, &KEY_0, &value).or_doing("fill the configuration")
+}
+
+fn shape(spec: &MapSpec, sizes: (u32, u32)) -> Result<(), Error> {
+    if spec.kind == MapKind::Array && (spec.key_size, spec.value_size) == sizes {
+        return Ok(());
+    }
+    Err(wrong(spec, "has not the shape this release fills"))
+}
+
+fn wrong(spec: &MapSpec, reason: &str) -> Error {
+    Error::Map { map: spec.name.clone(), reason: reason.to_owned() }
+}

@@ -1,0 +1,160 @@
+//! Loading a generation against fresh maps. Nothing is pinned or attached.
+
+use std::collections::BTreeSet;
+
+use policyc_base::EntityId;
+use policyc_bpf::{
+    Artifact, Btf, Insn, MapKind, MapRole, MapSpec, Object, Program, ProgramKind, RelocTarget, btf,
+};
+use policyc_sys::Kernel;
+use policyc_sys::bpf::{MapDef, MapType};
+use policyc_sys::kernel::{Code, Debug, MapRef};
+
+use super::plan::Plan;
+use super::{Options, fill};
+use crate::error::{Error, OrDoing};
+use crate::gate;
+use crate::generation::{Generation, LoadedMap, LoadedProgram};
+use crate::host::Host;
+
+/// Makes and fills the maps, and loads the programs that the plan uses.
+pub(super) fn load<K: Kernel>(
+    host: &Host<'_, K>,
+    artifact: &Artifact,
+    plan: &Plan,
+    options: Options,
+) -> Result<Generation<K>, Error> {
+    let object = artifact.object();
+    let mut maps = Vec::new();
+    for spec in object.maps.values() {
+        let loaded = make_map(host, spec)?;
+        fill::fill(host.kernel, spec, &loaded.map, plan, options)?;
+        maps.push(loaded);
+    }
+    let xdp = plan.gates.iter().any(|gate| gate.wanted.point.kind() == ProgramKind::Xdp);
+    if xdp && maps.iter().all(|map| map.name != "frame") {
+        maps.push(shared_map(host, "frame", &gate::frame_def())?);
+    }
+    let used: BTreeSet<usize> = plan.gates.iter().map(|gate| gate.wanted.program).collect();
+    let handles: Vec<&K::Map> = maps.iter().map(|map| &map.map).collect();
+    let programs = load_programs(host.kernel, object, &used, &handles)?;
+    Ok(Generation { number: plan.number, maps, programs })
+}
+
+/// Loads some of an object's programs against maps in the object's order.
+pub(super) fn load_programs<K: Kernel>(
+    kernel: &K,
+    object: &Object,
+    indices: &BTreeSet<usize>,
+    maps: &[&K::Map],
+) -> Result<Vec<LoadedProgram<K::Prog>>, Error> {
+    let debug = btf::encode(object).map_err(|e| Error::DebugInfo(e.to_string()))?;
+    let mut loaded = Vec::new();
+    for &index in indices {
+        let Some(program) = object.programs.get(index) else { continue };
+        let prog = load_program(kernel, program, index, &debug, maps)?;
+        loaded.push(LoadedProgram {
+            index,
+            name: program.name.clone(),
+            kind: program.kind.clone(),
+            prog,
+        });
+    }
+    Ok(loaded)
+}
+
+fn load_program<K: Kernel>(
+    kernel: &K,
+    program: &Program,
+    index: usize,
+    debug: &Btf,
+    maps: &[&K::Map],
+) -> Result<K::Prog, Error> {
+    let insns: Vec<[u8; 8]> = program.insns.iter().copied().map(Insn::to_bytes).collect();
+    let mut references = Vec::new();
+    for reloc in &program.relocs {
+        let (id, value_offset) = match reloc.target {
+            RelocTarget::Map(id) => (id, None),
+            RelocTarget::MapValue(id, offset) => (id, Some(offset)),
+        };
+        let map = maps.get(id.index()).copied().ok_or_else(|| Error::Map {
+            map: id.to_string(),
+            reason: format!("is used by program `{}` and does not exist", program.name),
+        })?;
+        references.push(MapRef { insn: reloc.insn as usize, map, value_offset });
+    }
+    let code = Code {
+        prog_type: gate::prog_type(&program.kind),
+        expected_attach_type: gate::attach_type(&program.kind),
+        name: &program.name,
+        license: program.license.as_str(),
+        insns: &insns,
+        maps: references,
+        debug: debug.programs.get(index).map(|info| Debug {
+            btf: &debug.types,
+            func_info: &info.func_info,
+            line_info: &info.line_info,
+        }),
+    };
+    kernel.prog_load(&code).map_err(|error| Error::Load { program: program.name.clone(), error })
+}
+
+fn make_map<K: Kernel>(host: &Host<'_, K>, spec: &MapSpec) -> Result<LoadedMap<K::Map>, Error> {
+    if spec.role == MapRole::Shared {
+        return shared_map(host, &spec.name, &def(spec));
+    }
+    let map = host.kernel.map_create(&def(spec)).or_doing("create a map")?;
+    Ok(LoadedMap { name: spec.name.clone(), role: spec.role, map, reused: false })
+}
+
+/// The pinned map of that name, if it has the same shape; a new one if there is
+/// none.
+fn shared_map<K: Kernel>(
+    host: &Host<'_, K>,
+    name: &str,
+    def: &MapDef,
+) -> Result<LoadedMap<K::Map>, Error> {
+    let path = host.dirs.shared().join(name);
+    let role = MapRole::Shared;
+    let Some(map) = host.kernel.open_map(&path).or_doing("open a shared map")? else {
+        let map = host.kernel.map_create(def).or_doing("create a map")?;
+        return Ok(LoadedMap { name: name.to_owned(), role, map, reused: false });
+    };
+    let info = host.kernel.map_info(&map).or_doing("compare a shared map")?;
+    let pairs = [
+        ("type", info.map_type.0, def.map_type.0),
+        ("key size", info.key_size, def.key_size),
+        ("value size", info.value_size, def.value_size),
+        ("number of entries", info.max_entries, def.max_entries),
+        ("flags", info.flags, def.flags),
+    ];
+    match pairs.into_iter().find(|(_, pinned, wanted)| pinned != wanted) {
+        None => Ok(LoadedMap { name: name.to_owned(), role, map, reused: true }),
+        Some((what, pinned, wanted)) => Err(Error::SharedMap {
+            map: name.to_owned(),
+            path,
+            difference: format!("its {what} is {pinned}, and the artifact wants {wanted}"),
+        }),
+    }
+}
+
+/// The kernel's definition of a map.
+pub(super) fn def(spec: &MapSpec) -> MapDef {
+    let map_type = match spec.kind {
+        MapKind::Array => MapType::ARRAY,
+        MapKind::PercpuArray => MapType::PERCPU_ARRAY,
+        MapKind::Hash => MapType::HASH,
+        MapKind::LruHash => MapType::LRU_HASH,
+        MapKind::LpmTrie => MapType::LPM_TRIE,
+        MapKind::ProgArray => MapType::PROG_ARRAY,
+        MapKind::Ringbuf => MapType::RINGBUF,
+    };
+    MapDef {
+        map_type,
+        key_size: spec.key_size,
+        value_size: spec.value_size,
+        max_entries: spec.max_entries,
+        flags: spec.flags,
+        name: spec.name.clone(),
+    }
+}

@@ -1,0 +1,173 @@
+//! Bringing an artifact up: the steps of `apply`, in order.
+//!
+//! Guarantees: at the store every gate goes over to the new generation at
+//! once, those that came with it included; a failure before it leaves the host
+//! as it was.
+
+mod bring_up;
+mod dry_run;
+mod fill;
+mod load;
+mod plan;
+mod resolve;
+
+use std::time::{Duration, SystemTime};
+
+use policyc_bpf::{Artifact, Digest, Judges};
+use policyc_sys::Kernel;
+use policyc_sys::host::Capability;
+
+use crate::bindings::Bindings;
+use crate::error::{Error, OrDoing};
+use crate::gate;
+use crate::host::Host;
+use crate::journal::Journal;
+use crate::point::Point;
+use crate::recover::{abandon, adopt, recover, retire};
+use crate::state::{Parity, StateWord};
+use bring_up::BringUp;
+
+/// How to apply.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Options {
+    /// Load and test-run everything, and make nothing live.
+    pub dry_run: bool,
+    /// Go back to what was live unless confirmed within this time.
+    pub confirm: Option<Duration>,
+    /// Report forwarded packets too, not only denied ones.
+    pub report_forwarded: bool,
+}
+
+/// What came of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// The generation's number; the one it would have had in a dry run.
+    pub generation: u64,
+    /// The artifact's content.
+    pub hash: Digest,
+    /// Whether it is live.
+    pub live: bool,
+    /// Where it judges, with the subject, in the order of attach ids.
+    pub points: Vec<(Point, Option<String>)>,
+    /// Gates that were made for it.
+    pub new_gates: usize,
+    /// Gates that were removed because nothing is judged there any more; with
+    /// a pending confirmation those that will be.
+    pub old_gates: usize,
+    /// How long it waits for its confirmation.
+    pub confirm_within: Option<Duration>,
+}
+
+/// Makes an artifact live on this host, in place of the one that is.
+///
+/// # Errors
+/// See [`Error`]; unless it is [`Error::AfterFlip`], what was live still is,
+/// and nothing else changed.
+pub fn apply<K: Kernel>(
+    host: &Host<'_, K>,
+    artifact: &Artifact,
+    bindings: &Bindings,
+    options: Options,
+) -> Result<Outcome, Error> {
+    check_privileges(host.kernel, artifact)?;
+    let _lock = host.lock("apply")?;
+    check_bpffs(host)?;
+    let mut journal = recover(host)?;
+    let state = open_or_make_state(host)?;
+    let word = host.read_state(&state)?;
+    refuse_pending(host.kernel, &journal, word)?;
+
+    let wanted = resolve::resolve(host, artifact, bindings)?;
+    let plan = plan::plan(&journal, wanted);
+    let generation = load::load(host, artifact, &plan, options)?;
+    dry_run::dry_run(host, artifact, &generation)?;
+    let outcome = plan.outcome(artifact, &options);
+    if options.dry_run {
+        return Ok(outcome);
+    }
+
+    let parity = word.parity().other();
+    let record = &plan.record(artifact, parity, seconds_since_1970());
+    let (plan, generation, state) = (&plan, &generation, &state);
+    let bring_up = BringUp { host, artifact, bindings, plan, generation, record, state };
+    let flipped =
+        bring_up.run(&mut journal).and_then(|()| flip(host, state, word, parity, options.confirm));
+    if let Err(error) = flipped {
+        // What cannot be undone now, the next command undoes.
+        let _ = abandon(host, &mut journal);
+        return Err(error);
+    }
+    let generation = record.number;
+    clean_up(host, journal, options)
+        .map_err(|error| Error::AfterFlip { generation, error: Box::new(error) })?;
+    Ok(Outcome { live: true, ..outcome })
+}
+
+fn check_privileges<K: Kernel>(kernel: &K, artifact: &Artifact) -> Result<(), Error> {
+    let mut needed = vec![Capability::Bpf, Capability::NetAdmin];
+    if artifact.object().programs.iter().any(|program| program.judges == Judges::Events) {
+        needed.push(Capability::Perfmon);
+    }
+    let missing = kernel.missing_capabilities(&needed).or_doing("read the capabilities")?;
+    if missing.is_empty() { Ok(()) } else { Err(Error::Privileges(missing)) }
+}
+
+fn check_bpffs<K: Kernel>(host: &Host<'_, K>) -> Result<(), Error> {
+    let path = &host.dirs.bpffs;
+    host.kernel.ensure_bpffs(path).map_err(|error| Error::NoBpffs { path: path.clone(), error })
+}
+
+/// The pinned state word, or a new map that is not pinned yet.
+fn open_or_make_state<K: Kernel>(host: &Host<'_, K>) -> Result<K::Map, Error> {
+    match host.open_state()? {
+        Some(state) => Ok(state),
+        None => host.kernel.map_create(&gate::state_def()).or_doing("create the state word"),
+    }
+}
+
+/// While a confirmation is pending both parities are taken.
+fn refuse_pending<K: Kernel>(kernel: &K, journal: &Journal, word: StateWord) -> Result<(), Error> {
+    let (Some(deadline), Some(active)) = (word.deadline(), &journal.active) else {
+        return Ok(());
+    };
+    let seconds = deadline.saturating_sub(kernel.now()).div_ceil(1_000_000_000);
+    Err(Error::Pending { generation: active.number, seconds })
+}
+
+/// The one store.
+fn flip<K: Kernel>(
+    host: &Host<'_, K>,
+    state: &K::Map,
+    word: StateWord,
+    parity: Parity,
+    confirm: Option<Duration>,
+) -> Result<(), Error> {
+    let next = match confirm {
+        None => word.settled(parity),
+        Some(within) => {
+            let within = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX);
+            // INVARIANT: below 2^62, as the word holds it.
+            let deadline = host.kernel.now().saturating_add(within).min((1 << 62) - 1);
+            StateWord::until(parity, deadline)
+        }
+    };
+    host.write_state(state, next)
+}
+
+/// After the store: the old generation ends, or is kept until the confirmation.
+fn clean_up<K: Kernel>(
+    host: &Host<'_, K>,
+    mut journal: Journal,
+    options: Options,
+) -> Result<(), Error> {
+    adopt(host, &mut journal)?;
+    host.write_journal(&journal)?;
+    if options.confirm.is_some() {
+        return host.kernel.grace_period().or_doing("wait for running programs to end");
+    }
+    retire(host, &mut journal)
+}
+
+fn seconds_since_1970() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,108 @@
+//! Which gates a generation uses: those that exist, and those to be made.
+
+use policyc_bpf::Artifact;
+
+use super::resolve::Wanted;
+use super::{Options, Outcome};
+use crate::journal::{Gate, Journal, Judged, Record};
+use crate::point::Mechanism;
+use crate::state::Parity;
+
+/// What a generation will look like on this host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Plan {
+    pub(super) number: u64,
+    /// Ascending by attach id.
+    pub(super) gates: Vec<PlannedGate>,
+    /// Ids of gates that nothing will judge at any more.
+    pub(super) outgoing: Vec<u32>,
+}
+
+/// A gate, and what it will run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct PlannedGate {
+    pub(super) id: u32,
+    pub(super) exists: bool,
+    pub(super) wanted: Wanted,
+}
+
+/// Gives every place its gate. The journal's gates are alive: recovery removed
+/// the others.
+pub(super) fn plan(journal: &Journal, wanted: Vec<Wanted>) -> Plan {
+    // Ids are taken in a scratch copy, one by one.
+    let mut known = journal.clone();
+    let mut gates = Vec::new();
+    for wanted in wanted {
+        let existing = known.gates.iter().find(|gate| is_at(gate, &wanted)).map(|gate| gate.id);
+        let id = existing.unwrap_or_else(|| {
+            let id = known.free_id();
+            known.add_gate(gate(id, &wanted));
+            id
+        });
+        gates.push(PlannedGate { id, exists: existing.is_some(), wanted });
+    }
+    gates.sort_by_key(|gate| gate.id);
+    let outgoing = journal.gates.iter().map(|gate| gate.id);
+    let outgoing = outgoing.filter(|id| gates.iter().all(|gate| gate.id != *id)).collect();
+    Plan { number: journal.last_number + 1, gates, outgoing }
+}
+
+/// Whether the gate is where `wanted` wants one, attached as it wants.
+fn is_at(gate: &Gate, wanted: &Wanted) -> bool {
+    gate.point == wanted.point && (wanted.mechanism.is_none() || gate.mechanism == wanted.mechanism)
+}
+
+fn gate(id: u32, wanted: &Wanted) -> Gate {
+    Gate { id, point: wanted.point.clone(), mechanism: wanted.mechanism, own_qdisc: false }
+}
+
+impl PlannedGate {
+    /// Its entry in the journal before it is attached.
+    pub(super) fn gate(&self) -> Gate {
+        gate(self.id, &self.wanted)
+    }
+
+    /// Whether the binding insists on this mechanism.
+    pub(super) fn insists_on(&self, mechanism: Mechanism) -> bool {
+        self.wanted.mechanism == Some(mechanism)
+    }
+
+    fn subject(&self) -> Option<String> {
+        self.wanted.subject.as_ref().map(|(name, _)| name.clone())
+    }
+}
+
+impl Plan {
+    /// The generation's entry in the journal.
+    pub(super) fn record(&self, artifact: &Artifact, parity: Parity, since: u64) -> Record {
+        let programs = &artifact.object().programs;
+        let name = |index: usize| programs.get(index).map(|p| p.name.clone()).unwrap_or_default();
+        let judges = self.gates.iter().map(|gate| Judged {
+            gate: gate.id,
+            subject: gate.subject(),
+            program: name(gate.wanted.program),
+        });
+        Record {
+            number: self.number,
+            parity,
+            hash: artifact.hash(),
+            name: artifact.manifest().name.clone(),
+            since,
+            judges: judges.collect(),
+        }
+    }
+
+    /// What applying it comes to, before it is live.
+    pub(super) fn outcome(&self, artifact: &Artifact, options: &Options) -> Outcome {
+        let points = self.gates.iter().map(|gate| (gate.wanted.point.clone(), gate.subject()));
+        Outcome {
+            generation: self.number,
+            hash: artifact.hash(),
+            live: false,
+            points: points.collect(),
+            new_gates: self.gates.iter().filter(|gate| !gate.exists).count(),
+            old_gates: self.outgoing.len(),
+            confirm_within: options.confirm,
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Bindings to attach points that exist.
+
+use policyc_bpf::{Artifact, Direction, Judges, ProgramKind, Subject};
+use policyc_sys::Kernel;
+
+use crate::bindings::{Attach, Binding, Bindings, Port, Side};
+use crate::error::Error;
+use crate::host::Host;
+use crate::point::{InterfaceId, Mechanism, Point};
+
+/// A place to judge, and who is judged there by which program.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Wanted {
+    pub(super) point: Point,
+    /// The mechanism, if the binding insists on one.
+    pub(super) mechanism: Option<Mechanism>,
+    /// Name and behaviour row of the subject; none for tracing.
+    pub(super) subject: Option<(String, u32)>,
+    /// Index of the program in the object.
+    pub(super) program: usize,
+}
+
+/// Finds every place that the bindings and the tracing programs name.
+pub(super) fn resolve<K: Kernel>(
+    host: &Host<'_, K>,
+    artifact: &Artifact,
+    bindings: &Bindings,
+) -> Result<Vec<Wanted>, Error> {
+    let mut wanted: Vec<Wanted> = Vec::new();
+    for binding in &bindings.bindings {
+        for found in places(host, artifact, binding)? {
+            if let Some(other) = wanted.iter().find(|other| other.point == found.point) {
+                return Err(same_point(other, &found));
+            }
+            wanted.push(found);
+        }
+    }
+    wanted.extend(tracing(artifact));
+    Ok(wanted)
+}
+
+/// The places of one binding.
+fn places<K: Kernel>(
+    host: &Host<'_, K>,
+    artifact: &Artifact,
+    binding: &Binding,
+) -> Result<Vec<Wanted>, Error> {
+    let subject = subject(artifact, &binding.subject)?;
+    let program = |kind: &ProgramKind, judges: Judges| {
+        artifact.object().programs.iter().position(|p| p.kind == *kind && p.judges == judges)
+    };
+    let mut found = Vec::new();
+    let mut add = |point: Point, mechanism, judges| {
+        if let Some(program) = program(&point.kind(), judges) {
+            let subject = Some((subject.name.clone(), subject.row));
+            found.push(Wanted { point, mechanism, subject, program });
+        }
+    };
+    match &binding.attach {
+        Attach::Tc(port) | Attach::Clsact(port) => {
+            let forced = matches!(binding.attach, Attach::Clsact(_)).then_some(Mechanism::Clsact);
+            let interface = interface(host, &subject.name, port)?;
+            for direction in [Direction::Ingress, Direction::Egress] {
+                let point = Point::Tc { interface: interface.clone(), direction };
+                add(point, forced, judges(port.side, direction));
+            }
+        }
+        Attach::Xdp(port) => {
+            let interface = interface(host, &subject.name, port)?;
+            add(Point::Xdp { interface }, None, judges(port.side, Direction::Ingress));
+        }
+        Attach::Cgroup { path } => {
+            let id = host.kernel.cgroup_id(path).map_err(|error| Error::NoCgroup {
+                subject: subject.name.clone(),
+                path: path.clone(),
+                error,
+            })?;
+            for direction in [Direction::Ingress, Direction::Egress] {
+                let point = Point::CgroupSkb { path: path.clone(), id, direction };
+                add(point, None, judges(Side::Own, direction));
+            }
+        }
+    }
+    if found.is_empty() {
+        let kind = match binding.attach {
+            Attach::Tc(_) | Attach::Clsact(_) => "tc",
+            Attach::Xdp(_) => "xdp",
+            Attach::Cgroup { .. } => "cgroup_skb",
+        };
+        return Err(Error::NoProgram { subject: binding.subject.clone(), kind });
+    }
+    Ok(found)
+}
+
+/// On the host's end of a pair the hook's ingress is the subject's egress.
+const fn judges(side: Side, hook: Direction) -> Judges {
+    match (side, hook) {
+        (Side::Own, Direction::Ingress) | (Side::Host, Direction::Egress) => Judges::Ingress,
+        (Side::Own, Direction::Egress) | (Side::Host, Direction::Ingress) => Judges::Egress,
+    }
+}
+
+fn subject<'a>(artifact: &'a Artifact, name: &str) -> Result<&'a Subject, Error> {
+    artifact
+        .manifest()
+        .subjects
+        .iter()
+        .find(|subject| subject.name == name)
+        .ok_or_else(|| Error::UnknownSubject { subject: name.to_owned() })
+}
+
+fn interface<K: Kernel>(
+    host: &Host<'_, K>,
+    subject: &str,
+    port: &Port,
+) -> Result<InterfaceId, Error> {
+    let found = host.kernel.interface(port.netns.as_deref(), &port.interface).map_err(|error| {
+        Error::NoInterface {
+            subject: subject.to_owned(),
+            interface: port.interface.clone(),
+            netns: port.netns.clone(),
+            error: Box::new(error),
+        }
+    })?;
+    // netkit runs its own programs and may redirect to the peer before tcx.
+    if let Some(kind) = found.kind.filter(|kind| kind == "netkit") {
+        let (subject, interface) = (subject.to_owned(), port.interface.clone());
+        return Err(Error::Bypassed { subject, interface, kind });
+    }
+    Ok(InterfaceId { netns: port.netns.clone(), name: found.name, index: found.index })
+}
+
+/// Tracing programs are attached wherever the artifact is applied.
+fn tracing(artifact: &Artifact) -> impl Iterator<Item = Wanted> {
+    artifact.object().programs.iter().enumerate().filter_map(|(program, p)| {
+        let point = match p.kind.clone() {
+            ProgramKind::RawTracepoint(name) => Point::RawTracepoint { name },
+            ProgramKind::Tracepoint { category, event } => Point::Tracepoint { category, event },
+            ProgramKind::Tc | ProgramKind::Xdp | ProgramKind::CgroupSkb(_) => return None,
+        };
+        Some(Wanted { point, mechanism: None, subject: None, program })
+    })
+}
+
+fn same_point(first: &Wanted, second: &Wanted) -> Error {
+    let name =
+        |wanted: &Wanted| wanted.subject.as_ref().map(|(n, _)| n.clone()).unwrap_or_default();
+    Error::SamePoint {
+        first: name(first),
+        second: name(second),
+        point: Box::new(first.point.clone()),
+    }
+}

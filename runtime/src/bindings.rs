@@ -1,0 +1,67 @@
+//! Which subjects are local, and where each is attached.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Every binding of a host.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bindings {
+    /// In any order.
+    pub bindings: Vec<Binding>,
+}
+
+/// One place where a subject's packets are judged.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Binding {
+    /// The subject as the artifact names it: `namespace/name`, or a node's name.
+    pub subject: String,
+    /// Where.
+    pub attach: Attach,
+}
+
+/// A way to attach, and where.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Attach {
+    /// Both directions of an interface, by tcx, or clsact where there is none.
+    Tc(Port),
+    /// Both directions of an interface, by clsact.
+    Clsact(Port),
+    /// What an interface receives, before the network stack. XDP sees nothing
+    /// of what is sent.
+    Xdp(Port),
+    /// Both directions of a cgroup v2 directory and what is below it.
+    Cgroup {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+/// An interface.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Port {
+    /// Its name.
+    pub interface: String,
+    /// Its network namespace by path (`/run/netns/blue`); the host's if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub netns: Option<PathBuf>,
+    /// Whose it is.
+    #[serde(default)]
+    pub side: Side,
+}
+
+/// Which end of the wire an interface is, seen from the subject.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// The subject's own: what the interface receives is the subject's ingress.
+    #[default]
+    Own,
+    /// The host's end of the subject's pair: what the interface receives is the
+    /// subject's egress.
+    Host,
+}

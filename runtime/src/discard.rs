@@ -1,0 +1,101 @@
+//! Taking generations and gates off the host. Every function here can be
+//! interrupted and called again.
+
+use policyc_sys::{Kernel, SysError};
+
+use crate::error::{Error, OrDoing};
+use crate::generation::unpin;
+use crate::host::Host;
+use crate::journal::{Gate, Journal, Record};
+use crate::point::Mechanism;
+use crate::state::Parity;
+
+/// Removes what a generation has on the host: gates that no generation left in
+/// the journal uses, its programs in the slots of the others, its pins, and its
+/// copies. The caller took it out of the journal and made sure that it is not
+/// running.
+pub(crate) fn discard<K: Kernel>(
+    host: &Host<'_, K>,
+    journal: &mut Journal,
+    record: &Record,
+) -> Result<(), Error> {
+    let gates = std::mem::take(&mut journal.gates);
+    for gate in gates {
+        if journal.generations().any(|other| other.uses(gate.id)) {
+            clear_slot(host, &gate, record.parity)?;
+            journal.gates.push(gate);
+        } else {
+            tear_down(host, &gate)?;
+        }
+    }
+    unpin(host, record.number)?;
+    let is_lost = journal.lost.as_ref().is_some_and(|lost| lost.number == record.number);
+    if !is_lost {
+        host.remove_dir(&host.dirs.copy(record.number))?;
+    }
+    Ok(())
+}
+
+/// Removes a gate. Its attachment goes first: a gate with an empty slot denies.
+pub(crate) fn tear_down<K: Kernel>(host: &Host<'_, K>, gate: &Gate) -> Result<(), Error> {
+    let dir = host.dirs.gate(gate.id);
+    let pin = dir.join("link");
+    // The descriptor is the last reference: closing it detaches now, where
+    // removing the pin last would detach some time later.
+    let link = host.kernel.open_link(&pin).or_doing("open a link")?;
+    host.remove(&pin)?;
+    drop(link);
+    if gate.mechanism != Some(Mechanism::Tcx) {
+        remove_filter(host, gate)?;
+    }
+    host.remove_dir(&dir)
+}
+
+fn remove_filter<K: Kernel>(host: &Host<'_, K>, gate: &Gate) -> Result<(), Error> {
+    let Some(place) = gate.point.filter() else { return Ok(()) };
+    let removed = host.kernel.filter_remove(&place).and_then(|_| {
+        if gate.own_qdisc { host.kernel.clsact_remove_if_empty(&place.port) } else { Ok(false) }
+    });
+    match removed {
+        Err(error) if is_gone(&error) => Ok(()),
+        other => other.map(drop).or_doing("remove a filter"),
+    }
+}
+
+/// The namespace or interface is not there any more, and so nothing on it.
+fn is_gone(error: &SysError) -> bool {
+    const ENOENT: i32 = 2;
+    const ENODEV: i32 = 19;
+    error.is(ENOENT) || error.is(ENODEV)
+}
+
+/// Empties a gate's slot of a parity that is not active.
+pub(crate) fn clear_slot<K: Kernel>(
+    host: &Host<'_, K>,
+    gate: &Gate,
+    parity: Parity,
+) -> Result<(), Error> {
+    let path = host.dirs.gate(gate.id).join("slots");
+    let Some(slots) = host.kernel.open_map(&path).or_doing("open the slots of a gate")? else {
+        return Ok(());
+    };
+    host.kernel.set_slot(&slots, parity.slot(), None).or_doing("clear a slot")
+}
+
+/// When no generation is left: the state word, shared maps and directories go
+/// too.
+pub(crate) fn sweep<K: Kernel>(host: &Host<'_, K>, journal: &Journal) -> Result<(), Error> {
+    let dirs = host.dirs;
+    if !journal.is_bare() {
+        return Ok(());
+    }
+    host.remove_dir(&dirs.shared())?;
+    host.remove_dir(&dirs.gates())?;
+    host.remove_dir(&dirs.generations())?;
+    host.remove(&dirs.state_word())?;
+    host.remove(&dirs.pins())?;
+    if journal.lost.is_none() {
+        host.remove(&dirs.copies())?;
+    }
+    Ok(())
+}

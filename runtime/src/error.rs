@@ -1,0 +1,301 @@
+//! Why a command did not do what it was asked, and what helps.
+//!
+//! Guarantees: unless it is [`Error::AfterFlip`], what was live stays live and
+//! nothing of the command is left.
+
+use std::path::PathBuf;
+
+use policyc_sys::SysError;
+use policyc_sys::host::Capability;
+
+use crate::point::Point;
+
+/// Why a command failed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The process lacks privileges.
+    #[error("missing privilege: {}", names(.0))]
+    Privileges(Vec<Capability>),
+    /// Another command is at work.
+    #[error("another command is at work: {holder}")]
+    Locked {
+        /// What it wrote into the lock.
+        holder: String,
+    },
+    /// There is no BPF file system to pin in.
+    #[error("no BPF file system at `{}`: {error}", .path.display())]
+    NoBpffs {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// Why it could not be mounted.
+        error: SysError,
+    },
+    /// A binding names a subject the artifact has no policy for.
+    #[error("the artifact has no subject `{subject}`")]
+    UnknownSubject {
+        /// Its name in the bindings.
+        subject: String,
+    },
+    /// A binding names an interface that is not there.
+    #[error("no interface `{interface}`{} for `{subject}`: {error}", in_netns(.netns.as_ref()))]
+    NoInterface {
+        /// Who is bound to it.
+        subject: String,
+        /// Its name.
+        interface: String,
+        /// Its network namespace.
+        netns: Option<PathBuf>,
+        /// What the kernel said.
+        error: Box<SysError>,
+    },
+    /// A binding names an interface whose packets go past the hooks.
+    #[error("interface `{interface}` of `{subject}` is a {kind} device, which bypasses tc and xdp")]
+    Bypassed {
+        /// Who is bound to it.
+        subject: String,
+        /// Its name.
+        interface: String,
+        /// Its kind.
+        kind: String,
+    },
+    /// A binding names a cgroup that is not there.
+    #[error("no cgroup `{}` for `{subject}`: {error}", .path.display())]
+    NoCgroup {
+        /// Who is bound to it.
+        subject: String,
+        /// Its directory.
+        path: PathBuf,
+        /// What the kernel said.
+        error: SysError,
+    },
+    /// The artifact has no program for the way a binding attaches.
+    #[error("the artifact has no {kind} program, which the binding of `{subject}` needs")]
+    NoProgram {
+        /// Who is bound.
+        subject: String,
+        /// `tc`, `xdp`, `cgroup_skb`.
+        kind: &'static str,
+    },
+    /// Two bindings meet in one place.
+    #[error("`{first}` and `{second}` are both bound to {point}")]
+    SamePoint {
+        /// One subject.
+        first: String,
+        /// The other.
+        second: String,
+        /// The place.
+        point: Box<Point>,
+    },
+    /// There are more attach points than the artifact has room for.
+    #[error("attach point {id} does not fit: the artifact has room for {room}")]
+    TooManyPoints {
+        /// The id that does not fit.
+        id: u32,
+        /// Entries of the artifact's `subjects`.
+        room: u32,
+    },
+    /// The artifact has a map that this release cannot fill or make.
+    #[error("map `{map}` of the artifact {reason}")]
+    Map {
+        /// Its name.
+        map: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A map that is kept across generations has another shape.
+    #[error("map `{map}` at `{}` is kept across generations and differs: {difference}", .path.display())]
+    SharedMap {
+        /// Its name.
+        map: String,
+        /// Where it is pinned.
+        path: PathBuf,
+        /// In what.
+        difference: String,
+    },
+    /// Types and lines for the kernel could not be written.
+    #[error("the artifact's debug information cannot be written: {0}")]
+    DebugInfo(String),
+    /// The kernel refused a program.
+    #[error("program `{program}` was refused: {error}")]
+    Load {
+        /// Its name.
+        program: String,
+        /// With the verifier's log.
+        error: SysError,
+    },
+    /// A program returned in its dry run what no program of its kind may.
+    #[error("program `{program}` returned {retval} in its dry run, which is no verdict")]
+    DryRun {
+        /// Its name.
+        program: String,
+        /// What it returned.
+        retval: u32,
+    },
+    /// A gate could not be attached.
+    #[error("cannot attach to {point}: {error}")]
+    Attach {
+        /// Where.
+        point: Box<Point>,
+        /// What the kernel said.
+        error: SysError,
+    },
+    /// The last generation waits for its confirmation.
+    #[error("generation {generation} waits for its confirmation, {seconds} s more")]
+    Pending {
+        /// Its number.
+        generation: u64,
+        /// Seconds until it is rolled back.
+        seconds: u64,
+    },
+    /// There is nothing to confirm or to roll back.
+    #[error("no generation waits for its confirmation")]
+    NothingPending,
+    /// A confirmation came after its deadline.
+    #[error("the confirmation came too late: generation {generation} was rolled back")]
+    TooLate {
+        /// The one that was rolled back.
+        generation: u64,
+    },
+    /// There are pins, and no journal that knows them.
+    #[error("`{}` has pins that the journal in `{}` does not know", .pins.display(), .state.display())]
+    ForeignPins {
+        /// Where the pins are.
+        pins: PathBuf,
+        /// The state directory.
+        state: PathBuf,
+    },
+    /// The journal cannot be read.
+    #[error("the journal `{}` cannot be read: {reason}", .path.display())]
+    Journal {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The artifact could not be copied into the state directory.
+    #[error("the artifact cannot be stored: {0}")]
+    Artifact(String),
+    /// The kernel has no event ring to read.
+    #[error("nothing to observe: {0}")]
+    NoEvents(&'static str),
+    /// A system call failed.
+    #[error("cannot {doing}: {error}")]
+    Sys {
+        /// What for.
+        doing: &'static str,
+        /// What failed.
+        error: SysError,
+    },
+    /// The new generation is live, and something failed after that.
+    #[error("generation {generation} is live, but cleaning up failed: {error}")]
+    AfterFlip {
+        /// Its number.
+        generation: u64,
+        /// What failed.
+        error: Box<Error>,
+    },
+}
+
+impl Error {
+    pub(crate) fn sys(doing: &'static str, error: SysError) -> Self {
+        Self::Sys { doing, error }
+    }
+
+    /// The kernel's own log, where there is one.
+    pub fn log(&self) -> Option<&str> {
+        let error = match self {
+            Self::AfterFlip { error, .. } => return error.log(),
+            Self::NoInterface { error, .. } => error,
+            Self::NoBpffs { error, .. }
+            | Self::NoCgroup { error, .. }
+            | Self::Load { error, .. }
+            | Self::Attach { error, .. }
+            | Self::Sys { error, .. } => error,
+            _ => return None,
+        };
+        (!error.log.is_empty()).then_some(error.log.as_str())
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::Privileges(_) => "run as root, or grant the capability to the process",
+            Self::Locked { .. } => "wait for it to end",
+            Self::NoBpffs { .. } => "mount it: `mount -t bpf bpf /sys/fs/bpf`",
+            Self::UnknownSubject { .. } => {
+                "name a subject of the artifact (`policyc dump` lists them), or build with an \
+                 inventory that has it"
+            }
+            Self::NoInterface { .. } => "correct the binding, or bring the interface up first",
+            Self::Bypassed { .. } => "bind the subject by its cgroup, or use a veth pair",
+            Self::NoCgroup { .. } => "name a directory of the cgroup version 2 hierarchy",
+            Self::NoProgram { .. } => "build the artifact for this hook, or bind another way",
+            Self::SamePoint { .. } => "give each subject an attach point of its own",
+            Self::TooManyPoints { .. } => "bind fewer subjects on this host",
+            Self::Map { .. } | Self::DebugInfo(_) | Self::DryRun { .. } | Self::Artifact(_) => {
+                "this is a bug in policyc, or an artifact of another release: build it again"
+            }
+            Self::SharedMap { .. } => {
+                "what is in it cannot be kept: `policyc remove`, then apply again"
+            }
+            Self::Load { .. } => {
+                "verify the artifact for this kernel: `policyc verify`; the log names the YAML line"
+            }
+            Self::Attach { error, .. } => attach_help(error),
+            Self::Pending { .. } => "`policyc confirm` or `policyc rollback` first",
+            Self::NothingPending => "`policyc status` shows what is live",
+            Self::TooLate { .. } => "apply again, and confirm in time",
+            Self::ForeignPins { .. } => {
+                "name the state directory that was used, or `policyc remove --all`"
+            }
+            Self::Journal { .. } => "`policyc remove --all` starts afresh",
+            Self::NoEvents(_) => "apply an artifact that reports events",
+            Self::Sys { error, .. } if error.is(libc_errno::EPERM) => {
+                "run as root, or grant CAP_BPF and CAP_NET_ADMIN"
+            }
+            Self::Sys { .. } => "the kernel's word is in the message; nothing was changed",
+            Self::AfterFlip { .. } => "the next command tidies up; `policyc status` shows the rest",
+        }
+    }
+}
+
+/// The errnos that help depends on; the numbers are Linux's own.
+mod libc_errno {
+    pub(super) const EPERM: i32 = 1;
+    pub(super) const EBUSY: i32 = 16;
+    pub(super) const EEXIST: i32 = 17;
+    pub(super) const ENODEV: i32 = 19;
+    pub(super) const EINVAL: i32 = 22;
+}
+
+fn attach_help(error: &SysError) -> &'static str {
+    match error.errno {
+        libc_errno::EBUSY | libc_errno::EEXIST => {
+            "another program is attached there that shares with nobody; policyc leaves it alone"
+        }
+        libc_errno::ENODEV => "the interface went away; apply again when it is back",
+        libc_errno::EINVAL => "`policyc profile` shows what this kernel can attach",
+        libc_errno::EPERM => "run as root, or grant CAP_NET_ADMIN, and CAP_PERFMON for tracing",
+        _ => "`policyc profile` shows what this host can attach",
+    }
+}
+
+/// Says what a system call was for.
+pub(crate) trait OrDoing<T> {
+    fn or_doing(self, doing: &'static str) -> Result<T, Error>;
+}
+
+impl<T> OrDoing<T> for Result<T, SysError> {
+    fn or_doing(self, doing: &'static str) -> Result<T, Error> {
+        self.map_err(|error| Error::sys(doing, error))
+    }
+}
+
+fn names(missing: &[Capability]) -> String {
+    missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn in_netns(netns: Option<&PathBuf>) -> String {
+    netns.map(|path| format!(" in `{}`", path.display())).unwrap_or_default()
+}

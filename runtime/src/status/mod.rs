@@ -1,0 +1,136 @@
+//! What is live, and whether it is still as it was put. Changes nothing.
+
+mod counters;
+pub(crate) mod drift;
+
+use std::time::Duration;
+
+use policyc_bpf::Digest;
+use policyc_sys::Kernel;
+
+use crate::error::Error;
+use crate::host::Host;
+use crate::journal::{Journal, Record};
+use crate::point::{Mechanism, Point};
+
+pub use counters::Counter;
+pub use drift::Drift;
+
+/// What is on the host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Status {
+    /// The generation that judges now.
+    pub live: Option<Live>,
+    /// The generation that was live until its pins were gone, as they are after
+    /// boot, or until `remove`: its number and the artifact's name.
+    pub lost: Option<(u64, String)>,
+    /// Whether a killed command left something that the next one tidies.
+    pub untidy: bool,
+}
+
+/// A live generation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Live {
+    /// Its number.
+    pub generation: u64,
+    /// The artifact's content.
+    pub hash: Digest,
+    /// The artifact's name.
+    pub name: String,
+    /// Seconds since 1970.
+    pub since: u64,
+    /// How much longer it waits for its confirmation.
+    pub confirm_within: Option<Duration>,
+    /// Where it judges, ascending by attach id.
+    pub gates: Vec<GateStatus>,
+    /// Packets by decision; empty if the artifact does not count.
+    pub counters: Vec<Counter>,
+}
+
+/// An attach point of the live generation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GateStatus {
+    /// The attach id, as events carry it.
+    pub id: u32,
+    /// Where; `None` when the gate is gone and was forgotten.
+    pub point: Option<Point>,
+    /// How, where there is a choice.
+    pub mechanism: Option<Mechanism>,
+    /// Who is judged.
+    pub subject: Option<String>,
+    /// By which program.
+    pub program: String,
+    /// What is not as it was put.
+    pub drift: Option<Drift>,
+}
+
+impl Live {
+    /// Whether something is not as it was put.
+    pub fn has_drift(&self) -> bool {
+        self.gates.iter().any(|gate| gate.drift.is_some())
+    }
+}
+
+/// Looks at the host.
+///
+/// # Errors
+/// What failed; see [`Error`].
+pub fn status<K: Kernel>(host: &Host<'_, K>) -> Result<Status, Error> {
+    let journal = host.read_journal()?;
+    let lost = |record: &Record| (record.number, record.name.clone());
+    let Some(state) = host.open_state()? else {
+        let last = journal.active.as_ref().or(journal.lost.as_ref());
+        return Ok(Status { live: None, lost: last.map(lost), untidy: !journal.is_bare() });
+    };
+    let word = host.read_state(&state)?;
+    let now = host.kernel.now();
+    let active = word.active(now);
+    let deadline = word.deadline().filter(|deadline| now < *deadline);
+    let live = journal.generations().find(|record| record.parity == active);
+    let live = live.map(|record| live_generation(host, &journal, record)).transpose()?;
+    let missed = word.deadline().is_some() && deadline.is_none();
+    let leftover = journal.previous.is_some() && word.deadline().is_none();
+    Ok(Status {
+        live: live.map(|live| Live {
+            confirm_within: deadline.map(|deadline| Duration::from_nanos(deadline - now)),
+            ..live
+        }),
+        lost: journal.lost.as_ref().map(lost),
+        untidy: journal.next.is_some() || missed || leftover,
+    })
+}
+
+fn live_generation<K: Kernel>(
+    host: &Host<'_, K>,
+    journal: &Journal,
+    record: &Record,
+) -> Result<Live, Error> {
+    let mut gates = Vec::new();
+    for judged in &record.judges {
+        let gate = journal.gates.iter().find(|gate| gate.id == judged.gate);
+        let drift = match gate {
+            None => Some(Drift::Detached),
+            Some(gate) => match drift::of_gate(host, gate)? {
+                None => drift::of_slot(host, record, judged)?,
+                found => found,
+            },
+        };
+        gates.push(GateStatus {
+            id: judged.gate,
+            point: gate.map(|gate| gate.point.clone()),
+            mechanism: gate.and_then(|gate| gate.mechanism),
+            subject: judged.subject.clone(),
+            program: judged.program.clone(),
+            drift,
+        });
+    }
+    Ok(Live {
+        generation: record.number,
+        hash: record.hash,
+        name: record.name.clone(),
+        since: record.since,
+        confirm_within: None,
+        gates,
+        counters: counters::read(host, record.number)?,
+    })
+}
