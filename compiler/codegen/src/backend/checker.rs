@@ -207,12 +207,19 @@ impl Checker<'_> {
     /// The error with the block around it, virtual and allocated.
     fn report(&self, error: &str) -> String {
         let data = &self.mir.blocks[self.block];
+        let uses = data.insts.iter().flat_map(|inst| &inst.uses).copied().chain(data.term.uses());
+        let remats: BTreeMap<_, _> =
+            uses.filter_map(|value| Some((value, self.mir.remat(value)?))).collect();
+        let remats = remats.into_iter().map(|(value, remat)| format!("{value} = {remat:?}"));
         let insts = data.insts.iter().enumerate();
-        let lines = insts
-            .map(|(at, inst)| format!("  {at}: {:?} = {:?} {:?}", inst.dst, inst.op, inst.uses));
-        let steps = self.allocation.blocks[self.block].iter().map(|step| format!("  {step:?}"));
-        let code: Vec<_> = lines.chain(["allocated:".to_owned()]).chain(steps).collect();
-        format!("{}: {error}\n{}\n  {:?}", self.block, code.join("\n"), data.term)
+        let insts = insts.map(|(at, Inst { op, dst, uses, .. })| match dst {
+            Some(dst) => format!("{at}: {dst} = {op:?} {uses:?}"),
+            None => format!("{at}: {op:?} {uses:?}"),
+        });
+        let term = [format!("{:?}", data.term), "allocated:".to_owned()];
+        let steps = self.allocation.blocks[self.block].iter().map(|step| format!("{step:?}"));
+        let lines: Vec<_> = remats.chain(insts).chain(term).chain(steps).collect();
+        format!("{}: {error}\n  {}", self.block, lines.join("\n  "))
     }
 }
 

@@ -5,8 +5,6 @@
 //! and the left operand share a register is for `regalloc` to arrange.
 //! Does not know: physical registers, spill slots, jump distances.
 
-use std::fmt;
-
 use policyc_base::{Origin, PrimaryMap, entity};
 use policyc_bpf::MapId;
 use policyc_bpf::decode::{AluOp, JmpOp, Size, Width};
@@ -201,28 +199,5 @@ impl Mir {
     /// Whether `value` is the context.
     pub(crate) fn is_context(&self, value: VReg) -> bool {
         self.vregs[value] == VRegDef::Context
-    }
-}
-
-/// For messages; nothing reads it back.
-impl fmt::Display for Mir {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (value, def) in self.vregs.iter() {
-            if *def != VRegDef::Computed {
-                writeln!(f, "{value} = {def:?}")?;
-            }
-        }
-        for &block in &self.layout {
-            let data = &self.blocks[block];
-            writeln!(f, "{block}{:?}:", data.params)?;
-            for Inst { op, dst, uses, .. } in &data.insts {
-                match dst {
-                    Some(dst) => writeln!(f, "    {dst} = {op:?} {uses:?}")?,
-                    None => writeln!(f, "    {op:?} {uses:?}")?,
-                }
-            }
-            writeln!(f, "    {:?}", data.term)?;
-        }
-        Ok(())
     }
 }

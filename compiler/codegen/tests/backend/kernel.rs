@@ -1,6 +1,7 @@
 //! Programs offered to the running kernel.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::os::fd::AsFd;
 
 use policyc_bpf::{Direction, MapId, MapKind, Object, Program, ProgramKind, RelocTarget};
@@ -34,10 +35,11 @@ pub(crate) fn load(object: &Object, program: &Program) -> Result<ProgLoaded, Sys
             RelocTarget::Map(id) => (id, None),
             RelocTarget::MapValue(id, offset) => (id, Some(offset)),
         };
-        if !maps.contains_key(&id) {
-            maps.insert(id, create(object, id)?);
-        }
-        set_map(&mut insns, reloc.insn as usize, &maps[&id], offset)?;
+        let map = match maps.entry(id) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(create(object, id)?),
+        };
+        set_map(&mut insns, reloc.insn as usize, map, offset)?;
     }
     let (prog_type, attach) = match &program.kind {
         ProgramKind::Tc => (ProgType::SCHED_CLS, None),

@@ -68,10 +68,9 @@ fn bytecode_computes_what_bir_computes() {
             let found = bpf.run("random", Skb::new(packet, 0));
             let (expected, found) = match (expected, found) {
                 (Ok(expected), Ok(found)) => (expected.value(), Some(found.ret)),
-                (expected, found) => panic!(
-                    "seed {seed}: {expected:?}, {found:?}\n{}",
-                    listing(&module, &object)
-                ),
+                (expected, found) => {
+                    panic!("seed {seed}: {expected:?}, {found:?}\n{}", listing(&module, &object))
+                }
             };
             assert_eq!(expected, found, "seed {seed}\n{}", listing(&module, &object));
             results.extend(found);

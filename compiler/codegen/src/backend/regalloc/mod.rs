@@ -20,6 +20,9 @@ mod moves;
 mod scan;
 mod slots;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
