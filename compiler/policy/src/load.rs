@@ -71,6 +71,10 @@ struct Names(BTreeMap<(&'static str, String), Span>);
 
 impl Names {
     fn add(&mut self, kind: Kind, name: String, span: Span, sink: &mut Sink) {
+        // A policy without a name is wrong already.
+        if name.is_empty() || name.ends_with('/') {
+            return;
+        }
         let message = format!("there are two policies of this kind called `{name}`");
         let Some(first) = self.0.insert((kind.name, name), span) else { return };
         let finding = Diagnostic::error(codes::POLICY_TWICE, span, message);

@@ -22,6 +22,11 @@ impl Meta {
         }
     }
 
+    /// Of an object whose metadata cannot be read, so that the rest is checked.
+    pub(crate) fn unnamed(span: Span) -> Self {
+        Self { name: Spanned::new(String::new(), span), namespace: None }
+    }
+
     /// Where the name is written.
     pub const fn span(&self) -> Span {
         self.name.span

@@ -90,6 +90,15 @@ fn kinds_and_fields() {
             &["P0206 1:1 a policy needs `metadata`"],
         ),
         (
+            "{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {}, spec: {ingress: [{fromCIDR: [x]}]}}"
+                .into(),
+            &[
+                "P0206 1:65 `metadata` needs `name`",
+                "P0301 1:75 a rule needs `endpointSelector` or `nodeSelector` | `endpointSelector: {}` selects every endpoint",
+                "P0314 1:98 `x` is not a prefix like `10.0.0.0/8`",
+            ],
+        ),
+        (
             rule("endpointSelector: {}\ningress:\n- fromEndpoint: [{}]\nspecc: 1\n"),
             &[
                 "P0205 7:5 an ingress rule has no field `fromEndpoint` | did you mean `fromEndpoints`?",
@@ -353,6 +362,12 @@ fn selectors() {
                 "P0515 6:45 warning no address has the label `reserved:world` where both families are on | use the entity `world`",
             ],
         ),
+        (
+            peer("{matchLabels: {\"reserved:health\": \"\"}}"),
+            &[
+                "P0510 6:45 warning the inventory does not say who `health` is: it is nobody | name its addresses",
+            ],
+        ),
         (peer("null"), &["P0207 6:30 `fromEndpoints` must be a map, not nothing"]),
     ];
     check(&cases, Dialect::Cilium120);
@@ -501,7 +516,23 @@ fn inventories() {
                 "P0203 1:34 `CiliumNetworkPolicy` says nothing about who there is | give its file with `-f`",
             ],
         ),
+        (
+            "apiVersion: policyc.io/v1alpha1\nkind: Inventory\ncomplete: true\n---\n{apiVersion: policyc.io/v1alpha1, kind: Inventory, complete: false}"
+                .into(),
+            &["P0405 5:62 it is said twice whether the inventory is complete"],
+        ),
+        (
+            "apiVersion: v1\nkind: NodeList\nitems: [{metadata: {name: n1}}, {metadata: {name: n1}}]\n".into(),
+            &["P0406 3:51 there are two nodes called `n1`"],
+        ),
         ("{apiVersion: v1, kind: Service, whatever: 1}".into(), &[]),
+        (
+            "a: [1\n---\nb: \"x".into(),
+            &[
+                "P0101 2:1 not YAML: while parsing a flow sequence, expected ',' or ']'",
+                "P0101 3:4 not YAML: while scanning a quoted scalar, found unexpected end of stream",
+            ],
+        ),
     ];
     for (text, expected) in &cases {
         assert_eq!(inventory_findings(text), *expected, "{text}");

@@ -137,3 +137,21 @@ fn kinds_that_do_not_matter_are_counted() {
     let skipped: Vec<_> = cluster().skipped.into_iter().collect();
     assert_eq!(skipped, [("EndpointSlice", 1), ("Service", 2)]);
 }
+
+#[test]
+fn a_pod_on_the_hosts_network_tells_of_its_node() {
+    let who = "{apiVersion: v1, kind: Pod, metadata: {name: agent}, \
+               spec: {nodeName: n1, hostNetwork: true}, status: {podIP: 192.0.2.1}}\n\
+               ---\n{apiVersion: v1, kind: Pod, metadata: {name: later}, spec: {hostNetwork: true}}\n\
+               ---\n{apiVersion: v1, kind: Pod, metadata: {name: proxy}, \
+               spec: {nodeName: n1, hostNetwork: true}, status: {podIP: 192.0.2.1}}\n";
+    let loaded = load_texts("", who, Dialect::Cilium120);
+    assert!(loaded.sink.is_empty(), "{:?}", loaded.sink);
+    let inventory = loaded.inventory;
+    let node = Identity::Node(NodeId::from_index(0));
+    assert_eq!(inventory.identify("192.0.2.1".parse().unwrap()), node);
+    assert_eq!(inventory.lookup("default/agent"), Some(node));
+    assert_eq!(inventory.lookup("default/proxy"), Some(node));
+    assert_eq!(inventory.lookup("default/later"), None);
+    assert_eq!(inventory.nodes.values().map(|n| n.name.as_str()).collect::<Vec<_>>(), ["n1"]);
+}

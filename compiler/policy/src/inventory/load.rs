@@ -87,6 +87,9 @@ impl Loader {
         for host in self.hosts {
             add_host(host, &mut inventory, &mut owners, sink);
         }
+        for pod in self.pods.iter().filter(|pod| pod.host_network) {
+            learn_host(pod, &mut inventory, &mut owners, sink);
+        }
         for pod in self.pods {
             add_pod(pod, &self.namespaces, &mut inventory, &mut owners, sink);
         }
@@ -144,6 +147,24 @@ fn add_host(host: Host, inventory: &mut Inventory, owners: &mut Owners, sink: &m
     inventory.nodes.push(Node { name, labels, addresses, span });
 }
 
+/// A pod on its node's network tells the node's addresses, and that there is a
+/// node, when no Node does.
+fn learn_host(pod: &Pod, inventory: &mut Inventory, owners: &mut Owners, sink: &mut Sink) {
+    let Some(name) = &pod.node else { return };
+    let addresses = owners.claim(name, pod.addresses.clone(), sink);
+    let id = match inventory.node(name) {
+        Some(id) => id,
+        None => inventory.nodes.push(Node {
+            name: name.clone(),
+            labels: Labels::default(),
+            addresses: Vec::new(),
+            span: pod.meta.span(),
+        }),
+    };
+    inventory.by_address.extend(addresses.iter().map(|a| (*a, Identity::Node(id))));
+    inventory.nodes[id].addresses.extend(addresses);
+}
+
 fn add_pod(
     pod: Pod,
     namespaces: &BTreeMap<String, Vec<Label>>,
@@ -156,10 +177,11 @@ fn add_pod(
     if !is_new(&name, pod.meta.span(), inventory, sink) {
         return;
     }
-    // A pod on its node's network is the node, to every policy.
+    // A pod on its node's network is the node, to every policy. Before it is
+    // scheduled it is nobody.
     if pod.host_network {
-        let identity = nodes.first().map_or(Identity::World, |node| Identity::Node(*node));
-        inventory.by_name.insert(name, identity);
+        let node = nodes.first().map(|node| (name, Identity::Node(*node)));
+        inventory.by_name.extend(node);
         return;
     }
     let workload = Workload {

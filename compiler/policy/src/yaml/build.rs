@@ -134,7 +134,10 @@ impl<'t, 's> Builder<'t, 's> {
                 }
                 Err(error) => {
                     let at = self.offsets.byte(error.marker().index()) + self.base as u32;
-                    let message = format!("not YAML: {}", shorten(error.info()));
+                    // The parser may quote the text; a message is one line.
+                    let info = error.info().lines().next().unwrap_or("");
+                    let message =
+                        format!("not YAML: {}", info.chars().take(200).collect::<String>());
                     self.report(codes::YAML_SYNTAX, Span::new(self.file, at, at), message);
                     return Some(Stop::Syntax(at as usize));
                 }

@@ -45,7 +45,7 @@ pub(super) fn peer(
     cx: &mut Context<'_>,
 ) -> LabelSelector {
     let mut selector = plain(doc, cx);
-    warn_about_world(doc, cx);
+    warn_about_nobody(doc, cx);
     if selector.requirements.iter().any(|r| r.source == labels::RESERVED) {
         return selector;
     }
@@ -78,12 +78,25 @@ fn in_local_cluster() -> Requirement {
     Requirement::k8s(labels::CLUSTER, Operator::In(vec![labels::LOCAL_CLUSTER.to_owned()]))
 }
 
-/// With two families there are only `reserved:world-ipv4` and `-ipv6`.
-fn warn_about_world(doc: &SelectorDoc, cx: &mut Context<'_>) {
+/// Reserved labels that nobody has whom an inventory knows.
+fn warn_about_nobody(doc: &SelectorDoc, cx: &mut Context<'_>) {
     for written in &doc.requirements {
-        if written.key.value == "reserved:world" {
-            let message = "no address has the label `reserved:world` where both families are on";
-            cx.warn(codes::WORLD_BY_LABEL, written.key.span, message, "use the entity `world`");
+        match labels::split_source(&written.key.value) {
+            // With two families there are only `world-ipv4` and `world-ipv6`.
+            (labels::RESERVED, "world") => {
+                let message =
+                    "no address has the label `reserved:world` where both families are on";
+                let help = "use the entity `world`";
+                cx.warn(codes::WORLD_BY_LABEL, written.key.span, message, help);
+            }
+            (labels::RESERVED, name) if !KNOWN_RESERVED.contains(&name) => {
+                let message = format!("the inventory does not say who `{name}` is: it is nobody");
+                let help = "name its addresses";
+                cx.warn(codes::ENTITY_NOBODY, written.key.span, message, help);
+            }
+            _ => {}
         }
     }
 }
+
+const KNOWN_RESERVED: &[&str] = &["host", "remote-node", "world-ipv4", "world-ipv6"];

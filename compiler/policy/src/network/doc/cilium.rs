@@ -6,21 +6,22 @@ use policyc_base::{Diagnostic, Sink, Spanned};
 
 use super::unsupported::{self, reject};
 use super::{
-    CidrDoc, CiliumDoc, EntryDoc, IcmpDoc, IcmpRuleDoc, ListDoc, PortDoc, PortRuleDoc, RuleDoc,
-    Section,
+    CidrDoc, CiliumDoc, EntryDoc, IcmpDoc, IcmpRuleDoc, ListDoc, Meta, PortDoc, PortRuleDoc,
+    RuleDoc, Section,
 };
 use crate::codes;
 use crate::network::types::{Direction, PerDirection};
 use crate::yaml::{Fields, Node, Resolved, Value, decode};
 use crate::{meta, selector};
 
-/// Reads the document; `None` if it has no name or nothing in it can be read.
+/// Reads the document; `None` if it is no map.
 pub(in crate::network) fn read(node: &Node, sink: &mut Sink) -> Option<CiliumDoc> {
     let mut fields = Fields::of(node, "a policy", sink)?;
     fields.take("apiVersion");
     fields.take("kind");
     fields.take("status");
     let meta = meta::read(&mut fields, sink);
+    let meta = meta.map_or_else(|| Meta::unnamed(fields.start()), |(meta, _)| meta);
     let mut rules = Vec::new();
     let spec = fields.take("spec");
     if let Some(spec) = spec {
@@ -35,7 +36,7 @@ pub(in crate::network) fn read(node: &Node, sink: &mut Sink) -> Option<CiliumDoc
         sink.push(Diagnostic::error(codes::SECTION_MISSING, fields.start(), message));
     }
     fields.finish(sink);
-    Some(CiliumDoc { meta: meta?.0, rules })
+    Some(CiliumDoc { meta, rules })
 }
 
 fn rule(node: &Node, path: String, sink: &mut Sink) -> Option<RuleDoc> {

@@ -2,18 +2,19 @@
 
 use policyc_base::{Sink, Spanned};
 
-use super::{CidrDoc, KubernetesDoc, KubernetesPeerDoc, KubernetesRuleDoc, PortDoc, cilium};
+use super::{CidrDoc, KubernetesDoc, KubernetesPeerDoc, KubernetesRuleDoc, Meta, PortDoc, cilium};
 use crate::network::types::PerDirection;
 use crate::yaml::{Fields, Node};
 use crate::{meta, selector};
 
-/// Reads the document; `None` if it has no name or no `spec`.
+/// Reads the document; `None` if it has no `spec`.
 pub(in crate::network) fn read(node: &Node, sink: &mut Sink) -> Option<KubernetesDoc> {
     let mut fields = Fields::of(node, "a network policy", sink)?;
     fields.take("apiVersion");
     fields.take("kind");
     fields.take("status");
     let meta = meta::read(&mut fields, sink);
+    let meta = meta.map_or_else(|| Meta::unnamed(fields.start()), |(meta, _)| meta);
     fields.require("spec", sink);
     let spec = fields.fields("spec", "`spec`", sink);
     fields.finish(sink);
@@ -25,7 +26,7 @@ pub(in crate::network) fn read(node: &Node, sink: &mut Sink) -> Option<Kubernete
     let span = spec.span;
     spec.finish(sink);
     let rules = PerDirection { ingress, egress };
-    Some(KubernetesDoc { meta: meta?.0, span, pod_selector, policy_types, rules })
+    Some(KubernetesDoc { meta, span, pod_selector, policy_types, rules })
 }
 
 fn texts(fields: &mut Fields<'_>, name: &'static str, sink: &mut Sink) -> Vec<Spanned<String>> {
