@@ -2,8 +2,7 @@
 
 use policyc_bpf::{
     AluOp, AtomicOp, Direction, Insn, JmpOp, Judges, License, MapId, MapKind, MapRole, MapSpec,
-    Object, Program, ProgramKind, Reg, Reloc, RelocTarget, Size, SourceLine,
-    Width,
+    Object, Program, ProgramKind, Reg, Reloc, RelocTarget, Size, SourceLine, Width,
 };
 
 use policyc_base::{EntityId, Origin};
@@ -234,10 +233,7 @@ pub(crate) fn mutant(seed: &mut u64) -> (&'static str, Object) {
 }
 
 fn guarded_read() -> Asm {
-    Asm::new()
-        .guard_tc(14, 1)
-        .push([Insn::load(Size::H, R4, R1, 12)])
-        .ret(0)
+    Asm::new().guard_tc(14, 1).push([Insn::load(Size::H, R4, R1, 12)]).ret(0)
 }
 
 /// IPv4 header length from the packet, then a second guard behind it.
@@ -284,14 +280,14 @@ fn bounded_index() -> Asm {
         .ret(1)
 }
 
-/// A number is bounded after it was spilled; the copy is what is used.
+/// A bounded number and the context go to the stack and back.
 fn spill() -> Asm {
     Asm::new()
         .push([
             Insn::load(Size::W, R6, R1, 0),
+            Insn::jump(JmpOp::Ge, R6, 64, 9),
             Insn::store(Size::DW, R10, -8, R1),
             Insn::store(Size::DW, R10, -16, R6),
-            Insn::jump(JmpOp::Ge, R6, 64, 5),
             Insn::load(Size::DW, R4, R10, -16),
         ])
         .value(R7, TestMap::Flat, 0)
@@ -364,10 +360,7 @@ fn indexed_counter() -> Asm {
         ])
         .value(R7, TestMap::Flat, 8)
         .mov(R2, 1)
-        .push([
-            Insn::alu64(AluOp::Add, R7, R6),
-            Insn::atomic(Width::W64, AtomicOp::Add, R7, 0, R2),
-        ])
+        .push([Insn::alu64(AluOp::Add, R7, R6), Insn::atomic(Width::W64, AtomicOp::Add, R7, 0, R2)])
         .ret(0)
 }
 

@@ -67,13 +67,14 @@ pub fn second_opinion(object: &Object, budget: Duration) -> Vec<Opinion> {
     let deadline = Instant::now() + budget;
     let (sender, receiver) = mpsc::channel();
     let asked = object.clone();
-    let worker = thread::Builder::new().name(ENGINE.into()).stack_size(STACK_BYTES).spawn(move || {
-        for program in &asked.programs {
-            if sender.send(ask(&asked, program)).is_err() {
-                return;
+    let worker =
+        thread::Builder::new().name(ENGINE.into()).stack_size(STACK_BYTES).spawn(move || {
+            for program in &asked.programs {
+                if sender.send(ask(&asked, program)).is_err() {
+                    return;
+                }
             }
-        }
-    });
+        });
     let mut silence = match worker {
         Ok(_) => None,
         Err(error) => Some(format!("no thread: {error}")),

@@ -65,9 +65,10 @@ impl ProgramReport {
     pub fn resolve(&mut self, object: &Object) {
         let Outcome::Rejected(rejection) = &mut self.outcome else { return };
         let program = object.programs.iter().find(|program| program.name == self.program);
-        rejection.origin = rejection.insn.zip(program).and_then(|(insn, program)| {
-            program.origins.get(insn as usize).copied().flatten()
-        });
+        rejection.origin = rejection
+            .insn
+            .zip(program)
+            .and_then(|(insn, program)| program.origins.get(insn as usize).copied().flatten());
     }
 
     /// Whether the kernel loaded the program.

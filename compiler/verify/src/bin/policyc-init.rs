@@ -7,7 +7,9 @@ fn main() -> ExitCode {
     policyc_verify::vm::run_init();
     #[expect(clippy::print_stderr, reason = "the only thing this program says to people")]
     {
-        eprintln!("policyc-init: this is the init of a virtual machine; see `policyc verify --kernel`");
+        eprintln!(
+            "policyc-init: this is the init of a virtual machine; see `policyc verify --kernel`"
+        );
     }
     ExitCode::from(2)
 }

@@ -49,8 +49,7 @@ pub(super) fn rejection(error: &SysError, insns: &[Insn]) -> Rejection {
         .filter(|line| is_explanation(line))
         .map(|line| line.trim())
         .collect();
-    let message =
-        if words.is_empty() { error.to_string() } else { words.join("; ") };
+    let message = if words.is_empty() { error.to_string() } else { words.join("; ") };
     // Before any instruction is followed, the fault is named in words.
     let insn = match fault {
         Some(fault) => followed(lines[fault]),
@@ -73,8 +72,20 @@ fn followed(line: &str) -> Option<u32> {
 
 /// Whether a line says something about a fault, and is not state, source or account.
 fn is_explanation(line: &str) -> bool {
-    let begins = ["processed ", "verification time ", "stack depth ", ";", "func#", "from ",
-        "last_idx ", "parent ", "regs=", "mark_precise:", "Live regs", "insn "];
+    let begins = [
+        "processed ",
+        "verification time ",
+        "stack depth ",
+        ";",
+        "func#",
+        "from ",
+        "last_idx ",
+        "parent ",
+        "regs=",
+        "mark_precise:",
+        "Live regs",
+        "insn ",
+    ];
     let state = line.split_once(": ").is_some_and(|(slot, _)| number(slot).is_some());
     !line.trim().is_empty() && !state && !begins.iter().any(|begin| line.starts_with(begin))
 }
@@ -166,7 +177,9 @@ fn effect(insns: &[Insn], slot: u32) -> Option<Effect> {
             ([Some(R(dst)), operand(src)].into_iter().flatten().collect(), vec![R(dst)])
         }
         Instruction::MovSx { dst, src, .. } => (vec![R(src)], vec![R(dst)]),
-        Instruction::Neg { dst, .. } | Instruction::Swap { dst, .. } => (vec![R(dst)], vec![R(dst)]),
+        Instruction::Neg { dst, .. } | Instruction::Swap { dst, .. } => {
+            (vec![R(dst)], vec![R(dst)])
+        }
         // A comparison teaches something about what it compares.
         Instruction::If { dst, src, .. } => {
             let compared: Vec<Place> = [Some(R(dst)), operand(src)].into_iter().flatten().collect();

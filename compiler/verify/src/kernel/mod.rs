@@ -148,7 +148,9 @@ impl<'a> Attempt<'a> {
 /// The outcome of a call that failed before the verifier judged.
 fn refused(error: &SysError) -> Outcome {
     if error.is(EPERM) || error.is(ENOSYS) {
-        return Outcome::NotRun(format!("{error}: needs CAP_BPF and a bpf(2) that is not forbidden"));
+        return Outcome::NotRun(format!(
+            "{error}: needs CAP_BPF and a bpf(2) that is not forbidden"
+        ));
     }
     Outcome::Rejected(Rejection {
         insn: None,

@@ -150,8 +150,10 @@ impl Code {
 /// Whether too many branches wait on some path.
 pub(crate) fn check_pending(shape: &Shape, faults: &mut Vec<Fault>) {
     if shape.pending_branches > MAX_PENDING {
-        let explanation =
-            format!("{} branches may wait, the kernel allows {MAX_PENDING}", shape.pending_branches);
+        let explanation = format!(
+            "{} branches may wait, the kernel allows {MAX_PENDING}",
+            shape.pending_branches
+        );
         faults.push(Fault::program(Obligation::PendingBranches, explanation));
     }
 }
@@ -165,7 +167,11 @@ fn decode_all(insns: &[Insn], floor: Release, faults: &mut Vec<Fault>) -> Vec<Op
                 if decoded.since > floor {
                     let explanation =
                         format!("the instruction needs {}, the target is {floor}", decoded.since);
-                    faults.push(Fault::at(slot, Obligation::KnownSince(decoded.since), explanation));
+                    faults.push(Fault::at(
+                        slot,
+                        Obligation::KnownSince(decoded.since),
+                        explanation,
+                    ));
                 }
                 ops[slot] = Some(decoded);
                 slot += decoded.slots;

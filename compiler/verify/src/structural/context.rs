@@ -97,12 +97,10 @@ const CGROUP_SKB: &[Row] = &[
 const XDP: &[Row] = &[Row { width: Width::Whole, ..words(12, 2) }];
 
 /// `MAX_BPF_FUNC_ARGS` words.
-const RAW_TRACEPOINT: &[Row] =
-    &[Row { from: 0, bytes: 96, width: Width::Any, writable: false }];
+const RAW_TRACEPOINT: &[Row] = &[Row { from: 0, bytes: 96, width: Width::Any, writable: false }];
 
 /// `PERF_MAX_TRACE_SIZE` bytes, of which the first 8 are the kernel's own.
-const TRACEPOINT: &[Row] =
-    &[Row { from: 8, bytes: 8_192 - 8, width: Width::Any, writable: false }];
+const TRACEPOINT: &[Row] = &[Row { from: 8, bytes: 8_192 - 8, width: Width::Any, writable: false }];
 
 /// What `size` bytes at `off` of the context hold, or `None` if they may not
 /// be accessed so.

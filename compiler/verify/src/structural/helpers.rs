@@ -142,13 +142,8 @@ const fn since(since: Release, helper: Helper) -> Helper {
     Helper { since, ..helper }
 }
 
-const KEYED: &[MapKind] = &[
-    MapKind::Array,
-    MapKind::PercpuArray,
-    MapKind::Hash,
-    MapKind::LruHash,
-    MapKind::LpmTrie,
-];
+const KEYED: &[MapKind] =
+    &[MapKind::Array, MapKind::PercpuArray, MapKind::Hash, MapKind::LruHash, MapKind::LpmTrie];
 const HASHED: &[MapKind] = &[MapKind::Hash, MapKind::LruHash, MapKind::LpmTrie];
 const RING: &[MapKind] = &[MapKind::Ringbuf];
 const PROGS: &[MapKind] = &[MapKind::ProgArray];

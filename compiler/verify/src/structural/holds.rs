@@ -60,9 +60,9 @@ pub(crate) fn holds(
                 format!("`{}` is not for this kind of program", helper.name)
             }),
         },
-        Obligation::KnownSince(release) => ensure(release <= env.floor, || {
-            format!("needs {release}, the target is {}", env.floor)
-        }),
+        Obligation::KnownSince(release) => {
+            ensure(release <= env.floor, || format!("needs {release}, the target is {}", env.floor))
+        }
         Obligation::HelperLicensed(id) => {
             let gpl = helper(id).is_some_and(|helper| helper.gpl);
             ensure(!gpl || env.program.license == License::DualMitGpl, || {
@@ -106,9 +106,7 @@ fn pointer_arithmetic(state: &State, op: &Op) -> Result<(), String> {
     let Op::Alu { op, dst, src, .. } = *op else { return Ok(()) };
     let right = match src {
         Operand::Reg(reg) => state.reg(reg),
-        Operand::Imm(imm) => {
-            Some(Value::number(Range::exactly(immediate(true, imm)), 0))
-        }
+        Operand::Imm(imm) => Some(Value::number(Range::exactly(immediate(true, imm)), 0)),
     };
     let (Some(left), Some(right)) = (state.reg(dst), right) else {
         return Err("an operand holds nothing".into());
@@ -142,7 +140,11 @@ fn pointer_arithmetic(state: &State, op: &Op) -> Result<(), String> {
         }),
         Value::Stack { off } => {
             let constant = constant.ok_or("an unknown number is added to a stack address")? as i64;
-            let moved = if op == AluOp::Sub { off.checked_sub(constant) } else { off.checked_add(constant) };
+            let moved = if op == AluOp::Sub {
+                off.checked_sub(constant)
+            } else {
+                off.checked_add(constant)
+            };
             ensure(moved.is_some_and(|off| (-STACK_BYTES..=0).contains(&off)), || {
                 "a stack address leaves the stack".into()
             })
@@ -161,9 +163,7 @@ fn comparable(state: &State, op: &Op) -> Result<(), String> {
     let order = matches!(compare, JmpOp::Gt | JmpOp::Ge | JmpOp::Lt | JmpOp::Le);
     let right = match src {
         Operand::Reg(reg) => state.reg(reg),
-        Operand::Imm(imm) => {
-            Some(Value::number(Range::exactly(immediate(wide, imm)), 0))
-        }
+        Operand::Imm(imm) => Some(Value::number(Range::exactly(immediate(wide, imm)), 0)),
     };
     let (Some(left), Some(right)) = (state.reg(dst), right) else {
         return Err("an operand holds nothing".into());

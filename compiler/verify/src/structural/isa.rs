@@ -14,19 +14,59 @@ use crate::Release;
 /// are slots of the program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Op {
-    Alu { wide: bool, op: AluOp, dst: Reg, src: Operand },
+    Alu {
+        wide: bool,
+        op: AluOp,
+        dst: Reg,
+        src: Operand,
+    },
     /// Negation or byte order: `dst` becomes a number of which nothing is known.
-    Scramble { dst: Reg },
+    Scramble {
+        dst: Reg,
+    },
     /// Move with sign extension.
-    MovSx { dst: Reg, src: Reg },
-    Load { size: u8, dst: Reg, base: Reg, off: i16, signed: bool },
-    Store { size: u8, base: Reg, off: i16, value: Operand },
-    Atomic { size: u8, op: AtomicOp, base: Reg, off: i16, src: Reg },
+    MovSx {
+        dst: Reg,
+        src: Reg,
+    },
+    Load {
+        size: u8,
+        dst: Reg,
+        base: Reg,
+        off: i16,
+        signed: bool,
+    },
+    Store {
+        size: u8,
+        base: Reg,
+        off: i16,
+        value: Operand,
+    },
+    Atomic {
+        size: u8,
+        op: AtomicOp,
+        base: Reg,
+        off: i16,
+        src: Reg,
+    },
     /// `lddw` of a number, or of a map if a relocation sits on it.
-    LoadImm64 { dst: Reg, value: u64 },
-    Jump { target: i64 },
-    Branch { wide: bool, compare: JmpOp, dst: Reg, src: Operand, target: i64 },
-    Call { helper: i32 },
+    LoadImm64 {
+        dst: Reg,
+        value: u64,
+    },
+    Jump {
+        target: i64,
+    },
+    Branch {
+        wide: bool,
+        compare: JmpOp,
+        dst: Reg,
+        src: Operand,
+        target: i64,
+    },
+    Call {
+        helper: i32,
+    },
     Exit,
 }
 

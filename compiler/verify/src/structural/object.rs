@@ -70,7 +70,10 @@ fn check_map(map: &MapSpec) -> Result<(), String> {
             sizes(map.flags & NO_PREALLOC != 0, "a trie needs BPF_F_NO_PREALLOC")?;
         }
         MapKind::Ringbuf => {
-            sizes(map.key_size == 0 && map.value_size == 0, "a ring buffer has neither key nor value")?;
+            sizes(
+                map.key_size == 0 && map.value_size == 0,
+                "a ring buffer has neither key nor value",
+            )?;
             let pages = map.max_entries.is_power_of_two() && map.max_entries >= PAGE;
             sizes(pages, "a ring buffer's size is a power of two of pages")?;
         }
@@ -100,9 +103,8 @@ pub(crate) fn check_program(object: &Object, program: &Program) -> Vec<Fault> {
             format!("{} origins for {} slots", program.origins.len(), program.insns.len());
         faults.push(Fault::program(Obligation::OriginPerSlot, explanation));
     }
-    let nowhere = |origin: &Option<Origin>| {
-        origin.is_some_and(|origin| origin.index() >= object.lines.len())
-    };
+    let nowhere =
+        |origin: &Option<Origin>| origin.is_some_and(|origin| origin.index() >= object.lines.len());
     if let Some(slot) = program.origins.iter().position(nowhere) {
         let explanation = format!("the origin of slot {slot} has no line");
         faults.push(Fault::program(Obligation::OriginPerSlot, explanation));

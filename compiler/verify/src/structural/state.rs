@@ -215,7 +215,11 @@ impl StackSlot {
 
 /// The slot that a byte of the stack lies in, or `None` outside.
 fn slot_of(off: i64) -> Option<usize> {
-    if (-STACK_BYTES..0).contains(&off) { usize::try_from((off + STACK_BYTES) / 8).ok() } else { None }
+    if (-STACK_BYTES..0).contains(&off) {
+        usize::try_from((off + STACK_BYTES) / 8).ok()
+    } else {
+        None
+    }
 }
 
 fn byte_bit(off: i64) -> u8 {

@@ -86,14 +86,7 @@ pub(crate) fn immediate(wide: bool, imm: i32) -> u64 {
     if wide { i64::from(imm) as u64 } else { u64::from(imm as u32) }
 }
 
-fn alu(
-    state: &State,
-    slot: usize,
-    wide: bool,
-    op: AluOp,
-    dst: Reg,
-    src: Operand,
-) -> Option<Value> {
+fn alu(state: &State, slot: usize, wide: bool, op: AluOp, dst: Reg, src: Operand) -> Option<Value> {
     let right = operand(state, wide, src, slot)?;
     if op == AluOp::Mov {
         return Some(moved(wide, right, slot));
@@ -174,19 +167,12 @@ fn arithmetic(wide: bool, op: AluOp, a: Range, b: Range) -> Range {
     let between = |min: Option<u64>, max: Option<u64>, zeros: u32| {
         Some(Range { min: min?, max: max?, zeros })
     };
-    let right = |by: u32| Range {
-        min: a.min >> by,
-        max: a.max >> by,
-        zeros: a.zeros.saturating_sub(by),
-    };
+    let right =
+        |by: u32| Range { min: a.min >> by, max: a.max >> by, zeros: a.zeros.saturating_sub(by) };
     let common = a.zeros.min(b.zeros);
     match op {
-        AluOp::Add => {
-            exact(between(a.min.checked_add(b.min), a.max.checked_add(b.max), common))
-        }
-        AluOp::Sub => {
-            exact(between(a.min.checked_sub(b.max), a.max.checked_sub(b.min), common))
-        }
+        AluOp::Add => exact(between(a.min.checked_add(b.min), a.max.checked_add(b.max), common)),
+        AluOp::Sub => exact(between(a.min.checked_sub(b.max), a.max.checked_sub(b.min), common)),
         AluOp::Mul => exact(between(
             a.min.checked_mul(b.min),
             a.max.checked_mul(b.max),
@@ -251,9 +237,21 @@ fn load(
             _ => Value::number(number, slot),
         },
         Some(Value::Stack { off: from }) if size == 8 => {
-            state.spilled(from + off).unwrap_or(Value::number(number, slot))
+            state.spilled(from + off).map_or(Value::number(number, slot), |v| unlinked(v, slot))
         }
         _ => Value::number(number, slot),
+    }
+}
+
+/// A value on its way to or from the stack.
+///
+/// KERNEL: 6.1 keeps what is known of a number that is spilled, but not that it
+/// equals the register: what is learnt later about one is not learnt about the
+/// other.
+fn unlinked(value: Value, slot: usize) -> Value {
+    match value {
+        Value::Number { range, .. } => Value::number(range, slot),
+        address => address,
     }
 }
 
@@ -261,7 +259,7 @@ fn store(state: &mut State, slot: usize, size: u8, base: Reg, off: i64, value: O
     let Some(Value::Stack { off: from }) = state.reg(base) else { return };
     let at = from + off;
     match operand(state, true, value, slot) {
-        Some(value) if size == 8 => state.spill(at, value),
+        Some(value) if size == 8 => state.spill(at, unlinked(value, slot)),
         _ => state.write_bytes(at, size.into()),
     }
 }

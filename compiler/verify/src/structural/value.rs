@@ -100,10 +100,15 @@ pub(crate) struct Packet {
 /// What is known of 64 bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Value {
-    Number { range: Range, id: Id },
+    Number {
+        range: Range,
+        id: Id,
+    },
     Context,
     /// R10 plus this many bytes.
-    Stack { off: i64 },
+    Stack {
+        off: i64,
+    },
     /// A map itself.
     Map(policyc_bpf::MapId),
     Region(Region),

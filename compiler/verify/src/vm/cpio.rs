@@ -45,8 +45,7 @@ impl Archive {
         // system, device of the node, length of the name, no checksum.
         let size = contents.len() as u32;
         let name = path.len() as u32 + 1;
-        let fields =
-            [self.entries, mode, 0, 0, 1, 0, size, 0, 0, device.0, device.1, name, 0];
+        let fields = [self.entries, mode, 0, 0, 1, 0, size, 0, 0, device.0, device.1, name, 0];
         self.bytes.extend(b"070701");
         for field in fields {
             self.bytes.extend(format!("{field:08x}").bytes());

@@ -108,7 +108,11 @@ pub enum VmError {
 }
 
 fn tail(console: &[String]) -> String {
-    if console.is_empty() { String::new() } else { format!("; its last words:\n{}", console.join("\n")) }
+    if console.is_empty() {
+        String::new()
+    } else {
+        format!("; its last words:\n{}", console.join("\n"))
+    }
 }
 
 /// Offers every program of an object to the kernel in `image`, a `vmlinuz`.

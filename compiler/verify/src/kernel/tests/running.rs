@@ -8,10 +8,8 @@ use crate::kernel::missing_privilege;
 use crate::{Outcome, verify_kernel, verify_structural};
 
 fn privileged() -> bool {
-    let missing =
-        missing_privilege(&ProgramKind::Tc).or(missing_privilege(&ProgramKind::RawTracepoint(
-            "sched_process_exec".into(),
-        )));
+    let missing = missing_privilege(&ProgramKind::Tc)
+        .or(missing_privilege(&ProgramKind::RawTracepoint("sched_process_exec".into())));
     let Some(missing) = missing else { return true };
     let required = std::env::var("POLICYC_REQUIRE_KERNEL").is_ok_and(|value| value == "1");
     assert!(!required, "kernel tests are required: {missing}");

@@ -64,13 +64,17 @@ fn setup() -> Option<(Vec<PathBuf>, VmOptions)> {
     None
 }
 
-/// The good programs, one bad one, and every mutant that our checks pass.
+/// The good programs, one bad one, and mutants that our checks pass.
+/// `POLICYC_MUTANTS` says how many.
 #[test]
 fn other_kernels_judge() {
-    let Some((kernels, options)) = setup() else { return };
+    let Some((kernels, mut options)) = setup() else { return };
+    let mutants = std::env::var("POLICYC_MUTANTS").ok().and_then(|n| n.parse().ok());
+    let mutants: u32 = mutants.unwrap_or(100);
+    options.timeout += Duration::from_millis(200) * mutants;
     let mut objects: Vec<_> = good().into_iter().map(|(_, object)| object).collect();
     let mut seed = 11;
-    while objects.len() < 300 {
+    while objects.len() < mutants as usize {
         let (_, object) = mutant(&mut seed);
         if verify_structural(&object).is_empty() {
             objects.push(object);

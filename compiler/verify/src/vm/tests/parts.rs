@@ -14,7 +14,8 @@ fn archive_is_newc() {
     archive.file("a", 0o644, b"hello");
     let bytes = archive.finish();
     let text = String::from_utf8_lossy(&bytes);
-    let headers: Vec<&str> = text.match_indices("070701").map(|(at, _)| &text[at..at + 110]).collect();
+    let headers: Vec<&str> =
+        text.match_indices("070701").map(|(at, _)| &text[at..at + 110]).collect();
     assert_eq!(headers.len(), 4);
     assert_eq!(bytes.len() % 4, 0);
     // Mode and size of the file, the numbers of the device.
