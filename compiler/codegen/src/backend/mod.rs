@@ -62,6 +62,9 @@ pub struct CompileStats {
 /// Compiles function `func` of `module`: acyclic, with every call inlined, from
 /// the context to one integer.
 ///
+/// INVARIANT: `module` is one that [`policyc_ir::check()`] accepts, so that every id
+/// is of its table and every value is defined before it is used.
+///
 /// # Errors
 ///
 /// [`BackendError::Unsupported`] for what a program of this kind cannot do,

@@ -1,8 +1,8 @@
 //! The checker rejects what is wrong, and limits are errors with figures.
 
-use policyc_base::{PrimaryMap, Sink, SourceMap};
-use policyc_bpf::{Judges, License, MapId, Program, ProgramKind, Reg};
-use policyc_ir::{FuncId, MapRef, Module};
+use policyc_base::{EntityId, PrimaryMap, Sink, SourceMap};
+use policyc_bpf::{Insn, JmpOp, Judges, License, MapId, Program, ProgramKind, Reg};
+use policyc_ir::{CmpOp, FuncId, FunctionBuilder, Helper, MapRef, Module, Type};
 
 use super::mir::Mir;
 use super::regalloc::{Allocation, Loc, Step, allocate};
@@ -166,26 +166,37 @@ entry:
 }
 
 /// A branch over more instructions than 16 bits can count.
-fn far() -> String {
-    let stores = "  store u64 %s + 0, 1\n".repeat(33_000);
-    format!(
-        "func @f(%ctx: ctx) -> u32 {{
-  slot %s: 8
-entry:
-  %n = ktime_get_ns
-  br eq %n, 0, far, near
-near:
-{stores}  ret 1
-far:
-  ret 2
-}}"
-    )
+fn far() -> Module {
+    let mut b = FunctionBuilder::new("f", &[("ctx", Type::Ctx)], &[Type::U32]);
+    let slot = b.slot("s", 8);
+    let (address, one) = (b.slot_addr(slot), b.const_u32(1));
+    let now = b.helper(Helper::KtimeGetNs, []);
+    let (near, far) = (b.block("near"), b.block("far"));
+    b.br_const(CmpOp::Eq, now, 0, far, near);
+    b.switch_to(near);
+    (0..33_000).for_each(|_| b.store(address, 0, one));
+    b.ret([one]);
+    b.switch_to(far);
+    b.ret([one]);
+    let mut module = Module::default();
+    module.functions.push(b.finish());
+    module
 }
 
 #[test]
 fn far_jumps_are_long_or_an_error() {
-    let text = far();
-    match compiled(ProgramKind::Tc, &text) {
+    let (module, maps) = (far(), PrimaryMap::new());
+    let func = FuncId::from_index(0);
+    let compiled = |long_jump| {
+        let features = Features { long_jump };
+        let (kind, judges) = (ProgramKind::Tc, Judges::Ingress);
+        compile(
+            &module,
+            func,
+            &ProgramOptions { name: "test", kind, judges, maps: &maps, features },
+        )
+    };
+    match compiled(false) {
         Err(BackendError::Limit {
             limit: LimitError::JumpDistance { distance, limit }, ..
         }) => {
@@ -193,18 +204,9 @@ fn far_jumps_are_long_or_an_error() {
         }
         other => panic!("{other:?}"),
     }
-    let (module, func, maps) = parse(&text);
-    let options = ProgramOptions {
-        name: "test",
-        kind: ProgramKind::Tc,
-        judges: Judges::Ingress,
-        maps: &maps,
-        features: Features { long_jump: true },
-    };
-    let (program, _) = compile(&module, func, &options).expect("it compiles");
-    let code = policyc_bpf::print_slots(&program.insns[..3]);
-    assert!(code.contains("!= 0"), "{code}");
-    assert_eq!(program.insns[2].imm, 33_002);
+    let (program, _) = compiled(true).expect("it compiles");
+    assert_eq!(program.insns[1], Insn::jump(JmpOp::Ne, Reg::R0, 0, 1));
+    assert_eq!(program.insns[2], Insn::gotol(33_002));
 }
 
 #[test]

@@ -4,10 +4,10 @@
 //! at the start of its target if nobody else goes there, else between the two.
 
 use policyc_base::{EntityId, Origin, SecondaryMap};
-use policyc_bpf::decode::{JmpOp, Operand};
-use policyc_bpf::{Insn, Reg};
+use policyc_bpf::Insn;
+use policyc_bpf::decode::Operand;
 
-use super::jumps::{Condition, Item, Label};
+use super::jumps::{Condition, Item, Label, invert};
 use super::step;
 use crate::backend::mir::{Block, Mir, Rhs, Term};
 use crate::backend::regalloc::{Allocation, Step};
@@ -176,27 +176,4 @@ impl<'a> Writer<'a> {
 
 fn label(block: Block) -> Label {
     Label(block.index() as u32)
-}
-
-/// The compare that holds where `op` does not; `None` for a test of bits.
-pub(super) const fn invert(op: JmpOp) -> Option<JmpOp> {
-    Some(match op {
-        JmpOp::Eq => JmpOp::Ne,
-        JmpOp::Ne => JmpOp::Eq,
-        JmpOp::Gt => JmpOp::Le,
-        JmpOp::Le => JmpOp::Gt,
-        JmpOp::Ge => JmpOp::Lt,
-        JmpOp::Lt => JmpOp::Ge,
-        JmpOp::Sgt => JmpOp::Sle,
-        JmpOp::Sle => JmpOp::Sgt,
-        JmpOp::Sge => JmpOp::Slt,
-        JmpOp::Slt => JmpOp::Sge,
-        JmpOp::Set => return None,
-    })
-}
-
-/// Whether an instruction reads the context's register.
-pub(super) fn reads_context(insn: &Insn) -> bool {
-    let r6 = Reg::R6.number();
-    insn.src == r6 || insn.dst == r6
 }

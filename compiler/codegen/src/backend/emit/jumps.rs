@@ -7,7 +7,6 @@ use policyc_bpf::decode::{JmpOp, Operand, Width};
 use policyc_bpf::{Insn, Reg, Reloc, RelocTarget};
 
 use super::Code;
-use super::blocks::{invert, reads_context};
 use crate::backend::Features;
 use crate::backend::error::LimitError;
 
@@ -64,6 +63,29 @@ impl Item {
             Self::Label(_) | Self::Jump { condition: None, .. } => false,
         }
     }
+}
+
+/// The compare that holds where `op` does not; `None` for a test of bits.
+pub(super) const fn invert(op: JmpOp) -> Option<JmpOp> {
+    Some(match op {
+        JmpOp::Eq => JmpOp::Ne,
+        JmpOp::Ne => JmpOp::Eq,
+        JmpOp::Gt => JmpOp::Le,
+        JmpOp::Le => JmpOp::Gt,
+        JmpOp::Ge => JmpOp::Lt,
+        JmpOp::Lt => JmpOp::Ge,
+        JmpOp::Sgt => JmpOp::Sle,
+        JmpOp::Sle => JmpOp::Sgt,
+        JmpOp::Sge => JmpOp::Slt,
+        JmpOp::Slt => JmpOp::Sge,
+        JmpOp::Set => return None,
+    })
+}
+
+/// Whether an instruction reads the context's register.
+fn reads_context(insn: &Insn) -> bool {
+    let r6 = Reg::R6.number();
+    insn.src == r6 || insn.dst == r6
 }
 
 /// Furthest distance of a jump of one slot.

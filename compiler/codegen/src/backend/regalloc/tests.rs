@@ -72,14 +72,16 @@ const fn r(reg: Reg) -> Loc {
     Loc::Reg(reg)
 }
 
+/// Copies, registers to keep, and how many steps it takes.
+type Case<'a> = (Vec<(Loc, Source)>, &'a [Reg], usize);
+
 #[test]
 fn copies_are_parallel() {
     let (small, large) = (Source::Remat(VReg::from_index(0)), Source::Remat(VReg::from_index(1)));
     let from = |loc| Source::Loc(loc);
     let (r1, r2, r3) = (r(Reg::R1), r(Reg::R2), r(Reg::R3));
     let (s0, s1) = (Loc::Slot(0), Loc::Slot(1));
-    // Copies, registers to keep, and how many steps it takes.
-    let cases: Vec<(Vec<(Loc, Source)>, &[Reg], usize)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (vec![], &[], 0),
         (vec![(r1, from(r1))], &[], 0),
         (vec![(r1, from(r2)), (r2, from(r3))], &[], 2),
