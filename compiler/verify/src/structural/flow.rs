@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 use super::code::Code;
 use super::holds::holds;
 use super::isa::{Decoded, Op};
+use super::learn::learn;
 use super::obligation::Obligation;
 use super::require::obligations;
 use super::state::State;
-use super::transfer::{learn, step};
+use super::transfer::step;
 use super::{Env, Fault};
 
 /// Checks every instruction on every path.

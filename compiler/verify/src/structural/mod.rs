@@ -10,18 +10,21 @@
 //! How: `object` checks names, maps and relocations; `code` turns slots into a
 //! program that only leads forward; then one walk in slot order keeps what is
 //! known before each instruction (`state`, `value`), asks what the instruction
-//! needs (`require`), decides that (`holds`) and goes on (`transfer`). Paths
+//! needs (`require`), decides that (`holds`) and goes on (`transfer`, `learn`). Paths
 //! that meet are joined, so that the work is linear in the program.
 //!
 //! Not supported, and refused: loops, calls of other functions, kfuncs, BTF
 //! pointers, packet metadata, legacy packet loads.
 
+mod arguments;
+mod arithmetic;
 mod code;
 mod context;
 mod flow;
 mod helpers;
 mod holds;
 mod isa;
+mod learn;
 mod object;
 mod obligation;
 mod require;

@@ -5,21 +5,19 @@
 //! to know more than the kernel would be to promise more.
 //! Does not know: what must hold before.
 //!
-//! Source: `kernel/bpf/verifier.c`: `adjust_scalar_min_max_vals`,
-//! `adjust_ptr_min_max_vals`, `reg_set_min_max`, `find_good_pkt_pointers`.
+//! Source: `kernel/bpf/verifier.c`: `adjust_ptr_min_max_vals`, `check_mem_access`,
+//! `check_helper_call`.
 
-use policyc_bpf::{AluOp, AtomicOp, JmpOp, Operand, ProgramKind, Reg, RelocTarget};
+use policyc_bpf::{AluOp, AtomicOp, Operand, ProgramKind, Reg, RelocTarget};
 
 use super::Env;
+use super::arithmetic::arithmetic;
 use super::context::{Field, field};
 use super::helpers::{Arg, Return, helper};
 use super::isa::Op;
 use super::obligation::AccessMode;
 use super::state::State;
 use super::value::{Id, Packet, Range, Region, Value};
-
-/// `MAX_PACKET_OFF`: what may be added to a packet address.
-pub(crate) const MAX_PACKET_OFF: u64 = 0xffff;
 
 /// The state after an instruction that falls through.
 pub(crate) fn step(state: &mut State, env: &Env<'_>, slot: usize, op: Op) {
@@ -74,7 +72,8 @@ pub(crate) fn fetched_into(op: AtomicOp, src: Reg) -> Option<Reg> {
     }
 }
 
-fn operand(state: &State, wide: bool, src: Operand, slot: usize) -> Option<Value> {
+/// What a second operand holds; one that is a constant is made at `slot`.
+pub(crate) fn operand(state: &State, wide: bool, src: Operand, slot: usize) -> Option<Value> {
     match src {
         Operand::Reg(reg) => state.reg(reg),
         Operand::Imm(imm) => Some(Value::number(Range::exactly(immediate(wide, imm)), slot)),
@@ -153,70 +152,6 @@ fn shifted(pointer: Value, op: AluOp, by: Range, slot: usize) -> Option<Value> {
         })),
         _ => None,
     }
-}
-
-fn arithmetic(wide: bool, op: AluOp, a: Range, b: Range) -> Range {
-    let limit = if wide { u64::MAX } else { u64::from(u32::MAX) };
-    let exact = |range: Option<Range>| match range {
-        Some(range) if range.max <= limit => range,
-        _ => Range::up_to(limit),
-    };
-    // A 32-bit operation sees the lower half; of a larger number that may be anything.
-    let lower = |range: Range| if range.max <= limit { range } else { Range::up_to(limit) };
-    let (a, b) = (lower(a), lower(b));
-    let between = |min: Option<u64>, max: Option<u64>, zeros: u32| {
-        Some(Range { min: min?, max: max?, zeros })
-    };
-    let right =
-        |by: u32| Range { min: a.min >> by, max: a.max >> by, zeros: a.zeros.saturating_sub(by) };
-    let common = a.zeros.min(b.zeros);
-    match op {
-        AluOp::Add => exact(between(a.min.checked_add(b.min), a.max.checked_add(b.max), common)),
-        AluOp::Sub => exact(between(a.min.checked_sub(b.max), a.max.checked_sub(b.min), common)),
-        AluOp::Mul => exact(between(
-            a.min.checked_mul(b.min),
-            a.max.checked_mul(b.max),
-            (a.zeros + b.zeros).min(64),
-        )),
-        AluOp::And => match (a.constant(), b.constant()) {
-            (Some(a), Some(b)) => Range::exactly(a & b),
-            _ => Range { zeros: a.zeros.max(b.zeros), ..Range::up_to(a.max.min(b.max)) },
-        },
-        AluOp::Or | AluOp::Xor => or_xor(wide, op, a, b),
-        AluOp::Lsh => shift(b, wide, |by| left(a, by, limit)),
-        AluOp::Rsh => shift(b, wide, |by| Some(right(by))),
-        AluOp::Arsh if a.max <= limit >> 1 => shift(b, wide, |by| Some(right(by))),
-        // The kernel of 6.1 knows nothing after these, not even their width.
-        _ => Range::ANY,
-    }
-}
-
-fn or_xor(wide: bool, op: AluOp, a: Range, b: Range) -> Range {
-    match (a.constant(), b.constant()) {
-        (Some(a), Some(b)) if op == AluOp::Or => Range::exactly(a | b),
-        (Some(a), Some(b)) => Range::exactly(a ^ b),
-        // KERNEL: 6.1 loses the bounds of a 32-bit `or`.
-        _ if !wide => Range::of_bytes(4),
-        _ => Range::up_to((a.max | b.max).checked_add(1).map_or(u64::MAX, |above| {
-            above.checked_next_power_of_two().map_or(u64::MAX, |power| power - 1)
-        })),
-    }
-}
-
-/// A shift by a constant smaller than the width; by anything else, all is lost.
-fn shift(by: Range, wide: bool, f: impl Fn(u32) -> Option<Range>) -> Range {
-    let width = if wide { 64 } else { 32 };
-    by.constant().filter(|&by| by < width).and_then(|by| f(by as u32)).unwrap_or(Range::ANY)
-}
-
-fn left(a: Range, by: u32, limit: u64) -> Option<Range> {
-    let zeros = (a.zeros + by).min(64);
-    let fits = a.max <= limit >> by;
-    Some(if fits {
-        Range { min: a.min << by, max: a.max << by, zeros }
-    } else {
-        Range { zeros, ..Range::up_to(limit) }
-    })
 }
 
 fn load(
@@ -321,113 +256,4 @@ pub(crate) fn argument_registers() -> impl Iterator<Item = Reg> {
 /// The register with the next number.
 pub(crate) fn next(reg: Reg) -> Option<Reg> {
     Reg::new(reg.number() + 1)
-}
-
-/// What a branch teaches the side on which its comparison holds (`holds`) or
-/// the other one.
-pub(crate) fn learn(
-    state: &mut State,
-    wide: bool,
-    compare: JmpOp,
-    dst: Reg,
-    src: Operand,
-    holds: bool,
-) {
-    let compare = if holds { Some(compare) } else { opposite(compare) };
-    let (Some(compare), Some(left)) = (compare, state.reg(dst)) else { return };
-    // The id of an immediate names nothing, so any slot will do.
-    let Some(right) = operand(state, wide, src, usize::MAX - 1) else { return };
-    match (left, right) {
-        (Value::Region(region), _) if wide && region.nullable && src == Operand::Imm(0) => {
-            match compare {
-                JmpOp::Eq => state.learn_null(region.id),
-                JmpOp::Ne => state.learn_not_null(region.id),
-                _ => {}
-            }
-        }
-        (Value::Packet(packet), Value::PacketEnd) if wide => learn_end(state, packet, compare),
-        (Value::PacketEnd, Value::Packet(packet)) if wide => {
-            learn_end(state, packet, mirrored(compare));
-        }
-        (Value::Number { range: a, id: left }, Value::Number { range: b, id: right }) => {
-            learn_numbers(state, wide, compare, src, (left, a), (right, b));
-        }
-        _ => {}
-    }
-}
-
-fn learn_numbers(
-    state: &mut State,
-    wide: bool,
-    compare: JmpOp,
-    src: Operand,
-    (left, a): (Id, Range),
-    (right, b): (Id, Range),
-) {
-    // KERNEL: 6.1 learns only from comparisons with constants, and from 32-bit
-    // ones little; it must be an immediate, of a number that has 32 bits.
-    let narrow = a.max <= u64::from(u32::MAX) && matches!(src, Operand::Imm(_));
-    if !wide && !narrow {
-        return;
-    }
-    if let Some(constant) = b.constant() {
-        if let Some(range) = narrowed(a, compare, constant) {
-            state.learn_range(left, range);
-        }
-    } else if let Some(constant) = a.constant()
-        && let Some(range) = narrowed(b, mirrored(compare), constant)
-    {
-        state.learn_range(right, range);
-    }
-}
-
-/// The part of a range on which a comparison with a constant holds, or `None`
-/// if that teaches nothing (or nothing remains, and the side is never reached).
-fn narrowed(range: Range, compare: JmpOp, constant: u64) -> Option<Range> {
-    let Range { min, max, zeros } = range;
-    let (min, max) = match compare {
-        JmpOp::Eq => (min.max(constant), max.min(constant)),
-        JmpOp::Gt => (min.max(constant.checked_add(1)?), max),
-        JmpOp::Ge => (min.max(constant), max),
-        JmpOp::Lt => (min, max.min(constant.checked_sub(1)?)),
-        JmpOp::Le => (min, max.min(constant)),
-        _ => return None,
-    };
-    (min <= max).then_some(Range { min, max, zeros })
-}
-
-/// `packet compare end` holds.
-fn learn_end(state: &mut State, packet: Packet, compare: JmpOp) {
-    let (near, far) = (packet.off, packet.var_max.saturating_add_signed(packet.off));
-    let known = match compare {
-        JmpOp::Le => near,
-        JmpOp::Lt if near > 0 => near + 1,
-        _ => return,
-    };
-    if near >= 0 && far <= MAX_PACKET_OFF {
-        state.learn_packet(packet.id, known);
-    }
-}
-
-fn opposite(compare: JmpOp) -> Option<JmpOp> {
-    Some(match compare {
-        JmpOp::Eq => JmpOp::Ne,
-        JmpOp::Ne => JmpOp::Eq,
-        JmpOp::Gt => JmpOp::Le,
-        JmpOp::Le => JmpOp::Gt,
-        JmpOp::Ge => JmpOp::Lt,
-        JmpOp::Lt => JmpOp::Ge,
-        _ => return None,
-    })
-}
-
-/// The comparison with its sides exchanged.
-fn mirrored(compare: JmpOp) -> JmpOp {
-    match compare {
-        JmpOp::Gt => JmpOp::Lt,
-        JmpOp::Lt => JmpOp::Gt,
-        JmpOp::Ge => JmpOp::Le,
-        JmpOp::Le => JmpOp::Ge,
-        other => other,
-    }
 }
