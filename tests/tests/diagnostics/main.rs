@@ -1,0 +1,110 @@
+//! The examples of `docs/diagnostics/` are run, and say what their pages say.
+//!
+//! A page holds blocks marked `yaml` (policies) and `yaml inventory`, and one marked
+//! `text`: every finding about them, word for word. `BLESS=1` writes that block;
+//! which code a page is about stays its author's word.
+
+mod page;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use page::Page;
+use policyc_base::{Diagnostic, OriginTable, Sink, SourceMap};
+use policyc_policy::network::{Dialect, lint};
+use policyc_policy::{inventory, tracing};
+use policyc_target::Profile;
+
+/// Codes whose example is too large for a page, with what makes it.
+const MADE: &[(&str, fn() -> String)] = &[("P0102", || "#".repeat((32 << 20) + 1))];
+
+/// Codes of what is not read but found later; their pages have no example.
+const LATER: &[&str] = &["P07", "P08", "P09"];
+
+#[test]
+fn every_page_says_what_policyc_says() {
+    let mut wrong = Vec::new();
+    for path in pages() {
+        let text = fs::read_to_string(&path).expect("a page can be read");
+        let page = Page::read(&text);
+        let code = path.file_stem().and_then(|s| s.to_str()).expect("PNNNN.md").to_owned();
+        if LATER.iter().any(|prefix| code.starts_with(prefix)) {
+            continue;
+        }
+        if let Some((_, make)) = MADE.iter().find(|(made, _)| *made == code) {
+            let found = findings(&[make()], &[], Dialect::default()).1;
+            assert!(found.iter().any(|d| d.code.0 == code), "{code}: {found:?}");
+            continue;
+        }
+        let (sources, found) = findings(&page.policies, &page.inventories, Dialect::default());
+        if !found.iter().any(|d| d.code.0 == code) {
+            wrong.push(format!("{code}: the example does not lead to it"));
+        }
+        let output: String = found.iter().map(|d| show(d, &sources)).collect();
+        if page.output.as_deref() != Some(&output) {
+            if std::env::var_os("BLESS").is_some() {
+                fs::write(&path, page::with_output(&text, &output)).expect("a page can be written");
+            } else {
+                wrong.push(format!("{code}: policyc says now\n{output}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}\n(BLESS=1 writes what is said now)", wrong.join("\n"));
+}
+
+fn pages() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/diagnostics");
+    let entries = fs::read_dir(folder).expect("the pages are there").flatten();
+    let mut pages: Vec<_> = entries.map(|entry| entry.path()).collect();
+    pages
+        .retain(|path| path.extension().is_some_and(|e| e == "md") && !path.ends_with("README.md"));
+    pages.sort();
+    pages
+}
+
+/// Every finding about these texts, in the order of their places.
+fn findings(
+    policies: &[String],
+    inventories: &[String],
+    dialect: Dialect,
+) -> (SourceMap, Vec<Diagnostic>) {
+    let (mut sources, mut origins, mut sink) =
+        (SourceMap::new(), OriginTable::default(), Sink::new());
+    let mut add = |name: &str, texts: &[String]| {
+        let texts = texts.iter().map(|text| sources.add(format!("{name}.yaml"), text.as_str()));
+        texts.collect::<Vec<_>>()
+    };
+    let (policies, inventories) = (add("policy", policies), add("inventory", inventories));
+    let read = policyc_policy::load(&sources, &policies, dialect, &mut origins, &mut sink);
+    let everybody = inventory::load(&sources, &inventories, &mut sink);
+    if !inventories.is_empty() {
+        lint::unmatched(&read.network, &everybody, &origins, &mut sink);
+    }
+    let host = host();
+    for document in &read.tracing {
+        tracing::check(document, &host, &mut origins, &mut sink);
+    }
+    (sources, sink.into_sorted())
+}
+
+fn host() -> Profile {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("hosts/small.yaml");
+    Profile::parse(&fs::read_to_string(path).expect("the host is there")).expect("it is a profile")
+}
+
+/// One finding on a few lines, as the pages show it.
+fn show(finding: &Diagnostic, sources: &SourceMap) -> String {
+    let place =
+        |span| sources.location(span).map(|at| format!("{}:{}:{}", at.file, at.line, at.column));
+    let at = finding.span.and_then(place).map_or_else(String::new, |at| format!("{at}: "));
+    let severity = finding.severity.as_str();
+    let mut text = format!("{at}{severity}[{}]: {}\n", finding.code, finding.message);
+    for label in &finding.labels {
+        let at = place(label.span).unwrap_or_default();
+        text.push_str(&format!("  {at}: {}\n", label.text));
+    }
+    if let Some(help) = &finding.help {
+        text.push_str(&format!("  help: {help}\n"));
+    }
+    text
+}
