@@ -26,16 +26,32 @@ fn every_dependency_has_its_reason() {
 fn codes() -> BTreeMap<String, String> {
     let mut codes = BTreeMap::new();
     for file in files().into_iter().filter(|file| file.ends_with("/codes.rs")) {
-        for line in read(&file).lines() {
-            // NAME = "P0101", "the title";
+        let text = read(&file);
+        let (mut named, mut found) = (BTreeMap::new(), Vec::new());
+        for line in text.lines() {
             let parts: Vec<_> = line.trim().split('"').collect();
-            let [name, code, _, title, ";"] = parts[..] else { continue };
-            if !name.ends_with("= ") {
-                continue;
+            match parts[..] {
+                // NAME = "P0101", "the title";
+                [name, code, ", ", title, ";"] if name.ends_with(" = ") => {
+                    found.push((code, title));
+                }
+                // pub const NAME: Code = Code("P0101"); and below (NAME, "the title"),
+                [name, code, ");"] if name.ends_with(": Code = Code(") => {
+                    named.insert(name.trim_start_matches("pub const ").split(':').next(), code);
+                }
+                [name, title, ")," | ")];"] => {
+                    let name = name.trim_start_matches('(').split(',').next();
+                    found.extend(named.get(&name).map(|code| (*code, title)));
+                }
+                _ => {}
             }
+        }
+        for (code, title) in found {
             let before = codes.insert(code.to_owned(), title.to_owned());
             assert!(before.is_none(), "{file}: the code {code} is given twice");
         }
+        let untitled = named.values().filter(|code| !codes.contains_key(**code));
+        none("codes without a title", untitled.map(|code| format!("{file}: {code}")).collect());
     }
     assert!(!codes.is_empty(), "there are tables of codes");
     codes
