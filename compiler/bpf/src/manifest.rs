@@ -88,6 +88,8 @@ pub enum Outcome {
     Deny,
     /// An event is reported.
     Post,
+    /// An event is not reported.
+    Suppress,
 }
 
 /// Why a decision is what it is.

@@ -41,7 +41,9 @@ pub enum InputError {
         bytes: u64,
     },
     /// A folder without `-R`.
-    #[error("`{path}` is a folder with no `.yaml`, `.yml` or `.json` file in it; folders inside it are only read with `-R`")]
+    #[error(
+        "`{path}` is a folder with no `.yaml`, `.yml` or `.json` file in it; folders inside it are only read with `-R`"
+    )]
     EmptyFolder {
         /// As typed.
         path: String,
@@ -75,6 +77,14 @@ pub fn read_all(
         }
     }
     Ok(ids)
+}
+
+/// Reads one file that is not text, such as an artifact.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>, InputError> {
+    fs::read(path).map_err(|source| InputError::Io { path: display(path), source })
 }
 
 /// Reads one text file.
@@ -112,7 +122,10 @@ fn text(path: String, bytes: Vec<u8>) -> Result<String, InputError> {
 }
 
 /// The policy files of a folder by name; folders in it after its files.
-fn list_folder(
+///
+/// # Errors
+/// When a folder cannot be read.
+pub fn list_folder(
     folder: &Path,
     recursive: bool,
     files: &mut Vec<PathBuf>,

@@ -1,1 +1,21 @@
 //! The policyc library and command: the passes in order, and what users type.
+//!
+//! The only part of the compiler that reads files, looks at the host and prints.
+//! [`pipeline`] is the table of contents of the compiler; [`cli`] is a thin shell
+//! around it.
+
+pub mod cli;
+pub mod codes;
+pub mod engine;
+pub mod explain;
+pub mod fixture;
+pub mod host;
+pub mod input;
+pub mod manifest;
+pub mod pipeline;
+pub mod render;
+pub mod session;
+pub mod size;
+pub mod suite;
+pub mod verification;
+pub mod who;

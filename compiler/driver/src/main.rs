@@ -1,3 +1,10 @@
 //! The `policyc` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use policyc::cli::{self, args::Cli};
+
+fn main() -> ExitCode {
+    cli::run(Cli::parse())
+}

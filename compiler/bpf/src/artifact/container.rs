@@ -22,6 +22,11 @@ use super::{ArtifactError, Digest};
 pub const FORMAT: u32 = 1;
 
 const MAGIC: [u8; 8] = *b"\x7fpolicyc";
+
+/// Whether the bytes begin with the file format's magic.
+pub(super) fn has_magic(bytes: &[u8]) -> bool {
+    bytes.starts_with(&MAGIC)
+}
 /// Where the hashed part of the header begins.
 const FORMAT_AT: usize = 8;
 const HASH_AT: usize = 24;

@@ -56,6 +56,11 @@ impl Artifact {
         Self::from_content(content, hash)
     }
 
+    /// Whether the bytes begin as an artifact does; says nothing about the rest.
+    pub fn is_one(bytes: &[u8]) -> bool {
+        container::has_magic(bytes)
+    }
+
     /// The artifact in a file.
     ///
     /// # Errors

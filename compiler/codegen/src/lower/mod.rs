@@ -93,6 +93,7 @@ pub fn lower(decisions: Decisions<'_>) -> Result<Lowered, CodegenError> {
         let programs = EventPrograms { decision, profile, first: decisions.first_event(), maps };
         event_plans(&mut module, &programs, &mut plans)?;
     }
+    module.compact();
     Ok(Lowered { module, maps: specs, plans })
 }
 

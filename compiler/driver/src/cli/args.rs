@@ -39,16 +39,20 @@ pub enum Command {
                             policyc test tests/billing.yaml --engine oracle,bytecode,kernel")]
     Test(TestArgs),
     /// Compile policies into an artifact; fails unless every program is verified.
-    #[command(after_help = "Examples:\n  policyc build -f policies/ -i inventory.yaml -o shop.policyc\n  \
-                            policyc build -f trace.yaml --target host.profile.yaml -o trace.policyc")]
+    #[command(
+        after_help = "Examples:\n  policyc build -f policies/ -i inventory.yaml -o shop.policyc\n  \
+                            policyc build -f trace.yaml --target host.profile.yaml -o trace.policyc"
+    )]
     Build(BuildArgs),
     /// Show what an artifact or a policy becomes at one stage of the road.
     #[command(after_help = "Examples:\n  policyc dump shop.policyc --at tables\n  \
                             policyc dump policy.yaml -i inventory.yaml --at bir")]
     Dump(DumpArgs),
     /// Say who decides about a flow, and at which line.
-    #[command(after_help = "Examples:\n  policyc explain -f policies/ -i inventory.yaml --from shop/web --to shop/billing --to-port 8080/TCP\n  \
-                            policyc explain -f policies/ -i inventory.yaml --from 203.0.113.9 --to shop/billing --to-port 22/TCP")]
+    #[command(
+        after_help = "Examples:\n  policyc explain -f policies/ -i inventory.yaml --from shop/web --to shop/billing --to-port 8080/TCP\n  \
+                            policyc explain -f policies/ -i inventory.yaml --from 203.0.113.9 --to shop/billing --to-port 22/TCP"
+    )]
     Explain(ExplainArgs),
     /// Verify an artifact here, or on the kernels of images, and record it.
     #[command(after_help = "Examples:\n  policyc verify shop.policyc\n  \
@@ -115,6 +119,7 @@ pub struct PolicyInput {
     /// A file or folder of policies, or `-` for standard input; may be repeated.
     #[arg(short, long, value_name = "PATH", required = true)]
     pub file: Vec<PathBuf>,
+    /// What they are read against.
     #[command(flatten)]
     pub context: Context,
 }
@@ -140,6 +145,7 @@ pub struct Context {
 /// `policyc check`
 #[derive(Args, Debug)]
 pub struct CheckArgs {
+    /// What is read.
     #[command(flatten)]
     pub input: PolicyInput,
     /// How findings are written.
@@ -195,6 +201,7 @@ pub enum EngineName {
 /// `policyc build`
 #[derive(Args, Debug)]
 pub struct BuildArgs {
+    /// What is read.
     #[command(flatten)]
     pub input: PolicyInput,
     /// Where the artifact is written.
@@ -227,6 +234,7 @@ pub struct DumpArgs {
     /// The stage.
     #[arg(long, value_enum)]
     pub at: Stage,
+    /// What they are read against.
     #[command(flatten)]
     pub context: Context,
 }
@@ -234,6 +242,7 @@ pub struct DumpArgs {
 /// `policyc explain`
 #[derive(Args, Debug)]
 pub struct ExplainArgs {
+    /// What is read.
     #[command(flatten)]
     pub input: PolicyInput,
     /// Who sends: `namespace/name`, an address, or an entity (`world`, `host`).
@@ -296,6 +305,7 @@ pub struct ApplyArgs {
     /// Do everything but the store, and leave nothing behind.
     #[arg(long)]
     pub dry_run: bool,
+    /// Where the runtime keeps its state.
     #[command(flatten)]
     pub state: StateArgs,
 }
@@ -306,6 +316,7 @@ pub struct StatusArgs {
     /// How it is written.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
+    /// Where the runtime keeps its state.
     #[command(flatten)]
     pub state: StateArgs,
 }
@@ -316,6 +327,7 @@ pub struct RemoveArgs {
     /// Everything: gates, programs, maps, pins and the runtime's own files.
     #[arg(long, required = true)]
     pub all: bool,
+    /// Where the runtime keeps its state.
     #[command(flatten)]
     pub state: StateArgs,
 }
@@ -345,6 +357,7 @@ pub struct ObserveArgs {
     /// How events are written.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: EventFormat,
+    /// Where the runtime keeps its state.
     #[command(flatten)]
     pub state: StateArgs,
 }

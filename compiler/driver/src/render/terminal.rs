@@ -11,8 +11,7 @@ use policyc_base::{Diagnostic, Family, Severity, SourceMap, Span};
 
 /// The text of all findings, each followed by an empty line.
 pub fn terminal(diagnostics: &[Diagnostic], sources: &SourceMap, colour: bool) -> String {
-    let theme =
-        if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let handler = GraphicalReportHandler::new_themed(theme).with_width(100).with_links(false);
     let mut text = String::new();
     for diagnostic in diagnostics {
@@ -66,9 +65,8 @@ fn message(diagnostic: &Diagnostic) -> String {
 
 /// The advice, with the labels that lie in other files.
 fn help(diagnostic: &Diagnostic, sources: &SourceMap) -> Option<String> {
-    let elsewhere = diagnostic.labels.iter().filter(|l| {
-        diagnostic.span.is_none_or(|p| p.file != l.span.file)
-    });
+    let elsewhere =
+        diagnostic.labels.iter().filter(|l| diagnostic.span.is_none_or(|p| p.file != l.span.file));
     let elsewhere = elsewhere.filter_map(|l| {
         let at = sources.location(l.span)?;
         Some(format!("{}:{}:{}: {}", at.file, at.line, at.column, l.text))

@@ -1,0 +1,59 @@
+//! `policyc build`
+
+use std::fmt::Write as _;
+
+use policyc_bpf::Artifact;
+
+use super::args::{BuildArgs, FailOn};
+use super::{Error, Status, common, output};
+use crate::render::{Format, plural};
+use crate::session::Session;
+use crate::{manifest, pipeline, verification};
+
+pub(super) fn run(args: &BuildArgs) -> Result<Status, Error> {
+    let mut session = Session::new();
+    let input = common::read(&mut session, &args.input)?;
+    let Some(built) = pipeline::build(&mut session, &input) else {
+        return common::report(&session, Format::Text, FailOn::Error);
+    };
+    let name = args.output.file_stem().map(|s| s.to_string_lossy().into_owned());
+    let manifest = manifest::manifest(&session, &built, &name.unwrap_or_default());
+    let internal = |error: &dyn std::fmt::Display| {
+        Error::Message(format!("this is a bug in policyc: {error}"))
+    };
+    let mut artifact =
+        Artifact::build(manifest, &built.compiled.object).map_err(|e| internal(&e))?;
+    let verified = verification::verify_here(&mut session, &mut artifact);
+    common::report(&session, Format::Text, FailOn::Error)?;
+    if session.sink.has_errors() {
+        return Ok(Status::Findings);
+    }
+    let bytes = artifact.to_bytes().map_err(|e| internal(&e))?;
+    output::write_file(&args.output, &bytes)?;
+    output::print(&summary(args, &artifact, &verified, bytes.len()))?;
+    Ok(Status::Clean)
+}
+
+fn summary(
+    args: &BuildArgs,
+    artifact: &Artifact,
+    verified: &verification::Summary,
+    bytes: usize,
+) -> String {
+    let manifest = artifact.manifest();
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ =
+        writeln!(text, "{}  {} bytes  sha256:{}", args.output.display(), bytes, artifact.hash());
+    let _ = writeln!(
+        text,
+        "  {}, {}, {} of tables",
+        plural(manifest.programs.len(), "program"),
+        plural(manifest.subjects.len(), "subject"),
+        plural(manifest.cost.map_bytes as usize, "byte"),
+    );
+    for line in &verified.lines {
+        let _ = writeln!(text, "  {line}");
+    }
+    text
+}

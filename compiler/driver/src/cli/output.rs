@@ -1,0 +1,50 @@
+//! Where commands write.
+
+use std::fs;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+
+use super::Error;
+
+/// Writes to standard output.
+///
+/// # Errors
+/// When it is closed.
+pub(super) fn print(text: &str) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|source| Error::Write { path: "-".into(), source })
+}
+
+/// Writes a line to standard error; nobody can be told if that fails.
+pub(super) fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Whether people read standard output in colour (<https://no-color.org>).
+pub(super) fn colour() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// Writes a file so that it is either the old one or the new one, whole, whatever
+/// happens in between.
+///
+/// # Errors
+/// When it cannot be written; the old file is as it was.
+pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let io = |source| Error::Write { path: path.to_string_lossy().into_owned(), source };
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let result = write_synced(&beside, bytes).and_then(|()| fs::rename(&beside, path));
+    if result.is_err() {
+        // The error that is reported is the first one.
+        let _ = fs::remove_file(&beside);
+    }
+    result.map_err(io)
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = fs::File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}

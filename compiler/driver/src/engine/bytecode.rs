@@ -1,0 +1,95 @@
+//! Bytecode under its interpreter.
+
+use policyc_bpf::Object;
+use policyc_bpf::interp::{Context, Coverage, Machine, Outcome, Skb, Xdp};
+use policyc_decision::network::NetworkDecision;
+use policyc_policy::network::Flow;
+
+use super::program::{self, ProgramSet, Run, events};
+use super::{EndVerdict, Engine, EngineError, FlowVerdict};
+
+const NAME: &str = "bytecode";
+
+/// An object's programs, interpreted.
+#[derive(Debug)]
+pub struct Bytecode<'a> {
+    decision: &'a NetworkDecision,
+    programs: ProgramSet,
+    machine: Machine,
+}
+
+fn error(message: impl ToString) -> EngineError {
+    EngineError { engine: NAME, message: message.to_string() }
+}
+
+impl<'a> Bytecode<'a> {
+    /// An engine that runs one kind of programs.
+    ///
+    /// # Errors
+    /// When the object cannot be set up.
+    pub fn new(
+        object: &Object,
+        decision: &'a NetworkDecision,
+        programs: ProgramSet,
+    ) -> Result<Self, EngineError> {
+        let mut machine = Machine::new(object).map_err(error)?;
+        set(&mut machine, "config", 0, &program::CONFIG)?;
+        let bindings = program::bindings(decision).ok_or_else(|| error("too many subjects"))?;
+        for (attach, behaviour) in bindings {
+            set(&mut machine, "subjects", attach, &behaviour.to_le_bytes())?;
+        }
+        Ok(Self { decision, programs, machine })
+    }
+
+    /// Which instructions have been run.
+    pub fn coverage(&self) -> &Coverage {
+        self.machine.coverage()
+    }
+
+    fn run(&mut self, run: Run) -> Result<EndVerdict, EngineError> {
+        let context: Context = match self.programs {
+            ProgramSet::Tc | ProgramSet::Cgroup => {
+                let mut skb = Skb::new(run.packet, run.ethertype);
+                skb.cb[0] = run.attach;
+                skb.into()
+            }
+            ProgramSet::Xdp => {
+                let mut frame = [0; policyc_codegen::lower::maps::FRAME as usize];
+                frame[..4].copy_from_slice(&run.attach.to_le_bytes());
+                set(&mut self.machine, "frame", 0, &frame)?;
+                Xdp::new(run.packet).into()
+            }
+        };
+        let outcome = self.machine.run(run.program, context).map_err(error)?;
+        self.verdict(&outcome)
+    }
+
+    fn verdict(&self, outcome: &Outcome) -> Result<EndVerdict, EngineError> {
+        let answer = outcome.ret as u32;
+        let allowed = self.programs.allowed(answer);
+        let allowed = allowed.ok_or_else(|| error(format!("the program returned {answer}")))?;
+        let word = outcome.events.last().and_then(|event| events::decision(&event.data));
+        Ok(program::end_verdict(self.decision, allowed, word))
+    }
+}
+
+/// Writes one entry of a map.
+fn set(machine: &mut Machine, map: &str, key: u32, value: &[u8]) -> Result<(), EngineError> {
+    let id = machine.map_id(map).ok_or_else(|| error(format!("no map `{map}`")))?;
+    let Some(map) = machine.map_mut(id) else { return Ok(()) };
+    map.update(&key.to_le_bytes(), value, 0).map_err(error)
+}
+
+impl Engine for Bytecode<'_> {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn judge(&mut self, flow: &Flow) -> Result<FlowVerdict, EngineError> {
+        let mut ends = [None, None];
+        for (end, run) in ends.iter_mut().zip(self.programs.runs(self.decision, flow)) {
+            *end = run.map(|run| self.run(run)).transpose()?;
+        }
+        Ok(program::flow_verdict(ends))
+    }
+}

@@ -1,0 +1,28 @@
+//! The decision graph and its tables as an engine.
+
+use policyc_decision::network::NetworkDecision;
+use policyc_policy::network::Flow;
+
+use super::{EndVerdict, Engine, EngineError, FlowVerdict, reason_of};
+
+/// The decision graph, evaluated.
+#[derive(Clone, Copy, Debug)]
+pub struct DecisionGraph<'a> {
+    /// Graph and tables.
+    pub decision: &'a NetworkDecision,
+}
+
+impl Engine for DecisionGraph<'_> {
+    fn name(&self) -> &'static str {
+        "decision"
+    }
+
+    fn judge(&mut self, flow: &Flow) -> Result<FlowVerdict, EngineError> {
+        let end = |index: usize| {
+            let decision = self.decision.decisions[index];
+            EndVerdict { allowed: decision.allowed, reason: reason_of(decision.why) }
+        };
+        let [egress, ingress] = self.decision.judge_flow(flow);
+        Ok(FlowVerdict { egress: egress.map(end), ingress: ingress.map(end) })
+    }
+}

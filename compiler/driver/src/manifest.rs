@@ -1,0 +1,188 @@
+//! What an artifact says about itself, from what was built.
+
+use policyc_base::EntityId;
+use policyc_bpf::{
+    AttachHint, Cost, Decision, Digest, EventField, EventFieldKind, EventSpec, Limit, Manifest,
+    Outcome, Reason as BpfReason, Source, Subject, SubjectKind, Verdict,
+};
+use policyc_codegen::lower::maps::ATTACH_POINTS;
+use policyc_codegen::lower::record::{self, RecordLayout};
+use policyc_decision::network::{self, NetworkDecision, Why, builtin};
+use policyc_decision::tracing::{EventDecision, EventGraph, EventOutcome, HookDecision};
+use policyc_policy::inventory::{Attach, Inventory};
+use policyc_policy::network::{Dialect, Reason};
+use policyc_policy::tracing::ArgKind;
+
+use crate::pipeline::Built;
+use crate::session::Session;
+
+/// The manifest of what was built. Programs, maps and lines are filled in when the
+/// artifact is made.
+pub fn manifest(session: &Session, built: &Built, name: &str) -> Manifest {
+    let policy = &built.policy;
+    let mut manifest = Manifest::new(name, dialect_name(policy.dialect));
+    manifest.events_layout = record::VERSION;
+    manifest.sources = sources(session);
+    manifest.cost = cost(built);
+    if let Some(network) = &built.decided.network {
+        manifest.subjects = subjects(network, &policy.inventory);
+        manifest.decisions = network.decisions.iter().map(network_decision).collect();
+        manifest.unknown_subject = verdict(network.decisions[builtin::UNKNOWN_SUBJECT].allowed);
+    }
+    if let Some(events) = &built.decided.events {
+        add_events(&mut manifest, events);
+    }
+    manifest
+}
+
+/// The name users type.
+pub const fn dialect_name(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Cilium120 => "cilium-1.20",
+        Dialect::Cilium119 => "cilium-1.19",
+        Dialect::Kubernetes => "kubernetes",
+    }
+}
+
+const fn verdict(allowed: bool) -> Verdict {
+    if allowed { Verdict::Allow } else { Verdict::Deny }
+}
+
+fn sources(session: &Session) -> Vec<Source> {
+    let mut sources: Vec<_> = session
+        .sources
+        .iter()
+        .map(|(_, file)| Source {
+            file: file.name.clone(),
+            sha256: Digest::of(&[file.text.as_bytes()]),
+        })
+        .collect();
+    sources.sort_by(|a, b| a.file.cmp(&b.file));
+    sources
+}
+
+fn cost(built: &Built) -> Cost {
+    let mut cost = Cost::of(&built.compiled.object);
+    let subjects = built.decided.network.as_ref().map_or(0, |n| n.subjects.len());
+    let stack = built.compiled.stats.iter().map(|s| s.stack_bytes).max().unwrap_or(0);
+    let longest = built.compiled.object.programs.iter().map(|p| p.insns.len()).max();
+    let limit = |name: &str, used: u64, limit: u64| Limit { name: name.into(), used, limit };
+    cost.limits = vec![
+        limit("instructions of a program", longest.unwrap_or(0) as u64, 1_000_000),
+        limit("stack bytes of a program", u64::from(stack), 512),
+        limit("local subjects", subjects as u64, u64::from(ATTACH_POINTS)),
+    ];
+    cost
+}
+
+fn subjects(network: &NetworkDecision, inventory: &Inventory) -> Vec<Subject> {
+    let attach = |name: &str| {
+        let mut workloads = inventory.workloads.values();
+        workloads.find(|w| w.name == name).and_then(|w| w.attach.as_ref()).map(attach_hint)
+    };
+    let mut subjects: Vec<_> = network
+        .subjects
+        .iter()
+        .map(|subject| Subject {
+            name: subject.name.clone(),
+            kind: match subject.kind {
+                network::SubjectKind::Workload => SubjectKind::Endpoint,
+                network::SubjectKind::Node => SubjectKind::Node,
+            },
+            row: subject.behaviour as u32,
+            addresses: subject.addresses.clone(),
+            attach: attach(&subject.name),
+        })
+        .collect();
+    subjects.sort_by(|a, b| a.name.cmp(&b.name));
+    subjects
+}
+
+fn attach_hint(attach: &Attach) -> AttachHint {
+    match attach {
+        Attach::SystemdUnit(unit) => AttachHint::SystemdUnit(unit.clone()),
+        Attach::Interface(name) => AttachHint::Interface(name.clone()),
+        Attach::Netns(netns) => AttachHint::Netns(netns.clone()),
+        Attach::Cgroup(path) => AttachHint::Cgroup(path.clone()),
+    }
+}
+
+fn network_decision(decision: &network::Decision) -> Decision {
+    let (reason, origin) = match decision.why {
+        Why::UnknownSubject => (BpfReason::UnknownSubject, None),
+        Why::Truncated => (BpfReason::Truncated, None),
+        Why::Malformed => (BpfReason::Malformed, None),
+        Why::NotIp => (BpfReason::NotIp, None),
+        Why::Policy(Reason::Entry(origin)) => (BpfReason::Rule, Some(origin)),
+        Why::Policy(Reason::DefaultDeny(origin)) => (BpfReason::DefaultDeny, Some(origin)),
+        Why::Policy(Reason::FromHost) => (BpfReason::FromHost, None),
+        Why::Policy(Reason::NoPolicy | Reason::NotASubject) => (BpfReason::NoPolicy, None),
+    };
+    Decision {
+        outcome: if decision.allowed { Outcome::Allow } else { Outcome::Deny },
+        reason,
+        line: origin.map(|o| o.index() as u32),
+        event: None,
+    }
+}
+
+/// Tracing decisions follow those of network policy, in the order of the outcomes.
+fn add_events(manifest: &mut Manifest, events: &EventDecision) {
+    let first = manifest.decisions.len();
+    manifest.decisions.extend(events.outcomes.iter().map(event_decision));
+    for hook in &events.hooks {
+        let layout = RecordLayout::of(hook);
+        for graph in &hook.graphs {
+            let index = manifest.events.len() as u32;
+            manifest.events.push(event_spec(hook, graph, &layout));
+            for outcome in selected(graph) {
+                manifest.decisions[first + outcome].event = Some(index);
+            }
+        }
+    }
+}
+
+fn event_decision(outcome: &EventOutcome) -> Decision {
+    Decision {
+        outcome: if outcome.posts { Outcome::Post } else { Outcome::Suppress },
+        reason: BpfReason::Rule,
+        line: Some(outcome.origin.index() as u32),
+        event: None,
+    }
+}
+
+/// The outcomes that a graph can lead to.
+fn selected(graph: &EventGraph) -> Vec<usize> {
+    use policyc_decision::graph::Node;
+    use policyc_decision::tracing::EventLeaf;
+    let leaves = graph.graph.iter().filter_map(|(_, node)| match node {
+        Node::Leaf(EventLeaf::Selected(outcome)) => Some(*outcome),
+        _ => None,
+    });
+    leaves.collect()
+}
+
+fn event_spec(hook: &HookDecision, graph: &EventGraph, layout: &RecordLayout) -> EventSpec {
+    let fields = graph.reports.iter().map(|(field, label)| {
+        let index = field.0 as usize;
+        let read = &hook.reads[index];
+        EventField {
+            name: read.name.clone(),
+            label: label.clone(),
+            kind: match read.kind {
+                ArgKind::Text => EventFieldKind::Text,
+                ArgKind::Int(ty) if ty.signed => EventFieldKind::Signed,
+                ArgKind::Int(_) => EventFieldKind::Unsigned,
+            },
+            // INVARIANT: records are far smaller than 2^31 bytes.
+            offset: layout.fields[index] as u32,
+        }
+    });
+    EventSpec {
+        policy: graph.policy.clone(),
+        hook: hook.hook.to_string(),
+        message: graph.message.clone(),
+        tags: graph.tags.clone(),
+        fields: fields.collect(),
+    }
+}
