@@ -1,0 +1,395 @@
+//! Commands on a host in memory, with a failure or a kill at every call.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use common::{artifact, network};
+use policyc_bpf::{Artifact, Judges, ProgramKind, Verdict};
+use policyc_runtime::{
+    Attach, Binding, Bindings, Dirs, Drift, Error, Host, Mechanism, Options, Outcome, Port, Side,
+    apply, confirm, remove, rollback, status,
+};
+use policyc_sys::host::Capability;
+use policyc_sys::kernel::{FakeHost, FakeKernel};
+
+const EIO: i32 = 5;
+
+fn port(interface: &str, side: Side) -> Port {
+    Port { interface: interface.to_owned(), netns: None, side }
+}
+
+fn binding(subject: &str, attach: Attach) -> Binding {
+    Binding { subject: subject.to_owned(), attach }
+}
+
+fn cgroup() -> PathBuf {
+    "/sys/fs/cgroup/web".into()
+}
+
+/// Interfaces `web` and `db` and a cgroup.
+fn machine() -> FakeHost {
+    let host = FakeHost::new();
+    host.add_interface(None, "web");
+    host.add_interface(None, "db");
+    host.add_cgroup(&cgroup());
+    host
+}
+
+/// Two places of `web`.
+fn first() -> (Artifact, Bindings) {
+    let bindings = vec![
+        binding("shop/web", Attach::Tc(port("web", Side::Host))),
+        binding("shop/web", Attach::Cgroup { path: cgroup() }),
+    ];
+    (everything("first"), Bindings { bindings })
+}
+
+/// One place less of `web`, and two of `db`.
+fn second() -> (Artifact, Bindings) {
+    let bindings = vec![
+        binding("shop/web", Attach::Tc(port("web", Side::Host))),
+        binding("shop/db", Attach::Clsact(port("db", Side::Own))),
+        binding("shop/db", Attach::Xdp(port("db", Side::Own))),
+    ];
+    (everything("second"), Bindings { bindings })
+}
+
+fn everything(name: &str) -> Artifact {
+    let mut kinds = network();
+    let exec = ProgramKind::RawTracepoint("sched_process_exec".to_owned());
+    kinds.push((exec, Judges::Events));
+    artifact(name, Verdict::Allow, &kinds, &["shop/web", "shop/db"])
+}
+
+fn run(
+    kernel: &FakeKernel,
+    what: &(Artifact, Bindings),
+    options: Options,
+) -> Result<Outcome, Error> {
+    apply(&Host { kernel, dirs: &Dirs::default() }, &what.0, &what.1, options)
+}
+
+/// Who judges at each attached gate, as the gate itself would decide it.
+fn judged(host: &FakeHost) -> Vec<String> {
+    let kernel = FakeKernel::new(host);
+    let mut lines: Vec<String> = host
+        .attached()
+        .into_iter()
+        .map(|attached| {
+            let state = attached.prog.map("state").expect("gates read the state word");
+            let word = state.value(&[0; 4]).expect("an array of one");
+            let word = u64::from_ne_bytes(word.try_into().expect("eight bytes"));
+            let missed = word & 2 != 0 && policyc_sys::Kernel::now(&kernel) >= word >> 2;
+            let slot = (word & 1) as u32 ^ u32::from(missed);
+            let program = attached.prog.map("slots").and_then(|slots| slots.slot(slot));
+            let by = program.map_or("nobody".to_owned(), |p| match p.map("config") {
+                _ if p.name() == "absent" => "absent".to_owned(),
+                _ => format!("{} {}", p.name(), p.id()),
+            });
+            format!("{}: {by}", attached.place)
+        })
+        .collect();
+    lines.sort();
+    lines
+}
+
+fn state_dir_only(host: &FakeHost) -> Vec<String> {
+    let own = ["dir /var", "dir /var/lib", "dir /var/lib/policyc"];
+    let pin_roots = ["dir /sys", "dir /sys/fs", "dir /sys/fs/bpf"];
+    let tolerated =
+        |line: &String| own.contains(&line.as_str()) || pin_roots.contains(&line.as_str());
+    host.leftovers().into_iter().filter(|line| !tolerated(line)).collect()
+}
+
+#[test]
+fn apply_status_and_remove() {
+    let host = machine();
+    let outcome = run(&FakeKernel::new(&host), &first(), Options::default()).expect("applies");
+    assert_eq!((outcome.generation, outcome.new_gates, outcome.old_gates), (1, 5, 0));
+    assert!(outcome.live);
+
+    let kernel = FakeKernel::new(&host);
+    let at = Host { kernel: &kernel, dirs: &Dirs::default() };
+    let live = status(&at).expect("status").live.expect("live");
+    assert_eq!((live.generation, live.name.as_str(), live.gates.len()), (1, "first", 5));
+    assert!(!live.has_drift(), "{live:?}");
+    assert_eq!(live.counters.len(), common::COUNTERS as usize);
+    // On the host's side the hook's ingress is the subject's egress.
+    let tc = live
+        .gates
+        .iter()
+        .find(|g| g.point.as_ref().is_some_and(|p| p.to_string() == "tc ingress of web"));
+    assert_eq!(tc.map(|g| (g.program.as_str(), g.mechanism)), Some(("p1", Some(Mechanism::Tcx))));
+
+    assert!(remove(&at, true).expect("removes"));
+    assert_eq!(state_dir_only(&host), [""; 0]);
+}
+
+#[test]
+fn swap_keeps_adds_and_removes_gates() {
+    let host = machine();
+    run(&FakeKernel::new(&host), &first(), Options::default()).expect("applies");
+    let before = host.attached();
+    let outcome = run(&FakeKernel::new(&host), &second(), Options::default()).expect("applies");
+    assert_eq!((outcome.generation, outcome.new_gates, outcome.old_gates), (2, 3, 2));
+    let after = host.attached();
+    let same = |a: &&policyc_sys::kernel::fake::Attached| {
+        before.iter().any(|b| b.prog.id() == a.prog.id())
+    };
+    assert_eq!(after.iter().filter(same).count(), 3, "kept gates keep their program");
+    assert!(judged(&host).iter().all(|line| !line.contains("absent") && !line.contains("nobody")));
+}
+
+#[test]
+fn kernels_without_tcx_get_clsact_and_lose_the_qdisc_again() {
+    let host = machine().without_tcx();
+    let outcome = run(&FakeKernel::new(&host), &first(), Options::default()).expect("applies");
+    assert!(outcome.live);
+    let kernel = FakeKernel::new(&host);
+    let at = Host { kernel: &kernel, dirs: &Dirs::default() };
+    let live = status(&at).expect("status").live.expect("live");
+    let clsact = live.gates.iter().filter(|g| g.mechanism == Some(Mechanism::Clsact));
+    assert_eq!(clsact.count(), 2);
+    assert!(!live.has_drift(), "{live:?}");
+    remove(&at, true).expect("removes");
+    assert_eq!(state_dir_only(&host), [""; 0]);
+}
+
+/// A machine, with the first generation live or without; and how many calls it
+/// takes to apply the second there.
+fn stage(start_with_one: bool) -> (FakeHost, usize) {
+    let prepare = || {
+        let host = machine();
+        if start_with_one {
+            run(&FakeKernel::new(&host), &first(), Options::default()).expect("applies");
+        }
+        host
+    };
+    let rehearsal = prepare();
+    let kernel = FakeKernel::new(&rehearsal);
+    run(&kernel, &second(), Options::default()).expect("applies");
+    (prepare(), kernel.calls().len())
+}
+
+#[test]
+fn a_failure_at_any_call_leaves_what_was_live() {
+    for start_with_one in [false, true] {
+        for at in 0..stage(start_with_one).1 {
+            let (host, _) = stage(start_with_one);
+            let (before, objects) = (judged(&host), state_dir_only(&host));
+            let kernel = FakeKernel::new(&host).failing_at(at, EIO);
+            let error = run(&kernel, &second(), Options::default()).expect_err("a call failed");
+            let call = format!("call {at}, {}", kernel.calls()[at]);
+            drop(kernel);
+            if let Error::AfterFlip { generation, .. } = error {
+                assert_eq!(generation, 1 + u64::from(start_with_one), "{call}");
+                assert_one_generation(&judged(&host), &[], &call);
+            } else {
+                assert_eq!(judged(&host), before, "{call}");
+                assert_eq!(comparable(&state_dir_only(&host)), comparable(&objects), "{call}");
+            }
+            assert_tidied(&host, &call);
+        }
+    }
+}
+
+#[test]
+fn a_kill_at_any_call_leaves_one_generation_and_the_next_command_tidies() {
+    for start_with_one in [false, true] {
+        for at in 0..stage(start_with_one).1 {
+            let (host, _) = stage(start_with_one);
+            let before = judged(&host);
+            let kernel = FakeKernel::new(&host).killed_at(at);
+            run(&kernel, &second(), Options::default()).expect_err("it was killed");
+            let call = format!("call {at}, {}", kernel.calls()[at]);
+            drop(kernel);
+            assert_one_generation(&judged(&host), &before, &call);
+            assert_tidied(&host, &call);
+        }
+    }
+}
+
+/// Either the old one judges as before, or the second at all its six gates;
+/// gates of neither pass everything, and none is empty.
+fn assert_one_generation(judged: &[String], before: &[String], call: &str) {
+    assert!(judged.iter().all(|line| !line.contains("nobody")), "{call}: {judged:?}");
+    let judging: Vec<_> = judged.iter().filter(|line| !line.contains("absent")).collect();
+    let is_old = judging.iter().copied().eq(before);
+    let is_new = judging.len() == 6 && before.iter().all(|line| !judging.contains(&line));
+    assert!(is_old || is_new, "{call}: {judged:?}");
+}
+
+/// The next command succeeds and leaves nothing that is not its own.
+fn assert_tidied(host: &FakeHost, call: &str) {
+    run(&FakeKernel::new(host), &second(), Options::default())
+        .unwrap_or_else(|error| panic!("after {call}: {error}"));
+    let fresh = machine();
+    run(&FakeKernel::new(&fresh), &second(), Options::default()).expect("applies");
+    let (left, expected) = (state_dir_only(host), state_dir_only(&fresh));
+    assert_eq!(comparable(&left), comparable(&expected), "after {call}");
+}
+
+/// Leftovers without ids and numbers of gates and generations.
+fn comparable(lines: &[String]) -> Vec<String> {
+    let without_numbers = |line: &String| {
+        let mut out = String::new();
+        for c in line.chars() {
+            match c {
+                '0'..='9' if out.ends_with('#') => {}
+                '0'..='9' => out.push('#'),
+                other => out.push(other),
+            }
+        }
+        out
+    };
+    let mut lines: Vec<String> = lines.iter().map(without_numbers).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn a_missed_confirmation_goes_back_without_a_process() {
+    let host = machine();
+    run(&FakeKernel::new(&host), &first(), Options::default()).expect("applies");
+    let before = judged(&host);
+    let options = Options { confirm: Some(Duration::from_secs(30)), ..Options::default() };
+    let outcome = run(&FakeKernel::new(&host), &second(), options).expect("applies");
+    assert_eq!(outcome.confirm_within, Some(Duration::from_secs(30)));
+
+    let kernel = FakeKernel::new(&host);
+    let at = Host { kernel: &kernel, dirs: &Dirs::default() };
+    let again = run(&kernel, &first(), Options::default());
+    assert!(matches!(again, Err(Error::Pending { generation: 2, seconds: 30 })), "{again:?}");
+    let live = status(&at).expect("status").live.expect("live");
+    assert_eq!((live.generation, live.confirm_within), (2, Some(Duration::from_secs(30))));
+
+    host.advance(30_000_000_000);
+    let judging: Vec<_> = judged(&host).into_iter().filter(|l| !l.contains("absent")).collect();
+    assert_eq!(judging, before);
+    let now = status(&at).expect("status");
+    assert_eq!((now.live.map(|live| live.generation), now.untidy), (Some(1), true));
+    assert_eq!(confirm(&at), Err(Error::TooLate { generation: 2 }));
+    assert_eq!(judged(&host), before);
+    assert_eq!(confirm(&at), Err(Error::NothingPending));
+}
+
+#[test]
+fn a_first_generation_can_be_rolled_back_to_nothing() {
+    let host = machine();
+    let clean = state_dir_only(&host);
+    let options = Options { confirm: Some(Duration::from_secs(30)), ..Options::default() };
+    run(&FakeKernel::new(&host), &first(), options).expect("applies");
+    let kernel = FakeKernel::new(&host);
+    assert_eq!(rollback(&Host { kernel: &kernel, dirs: &Dirs::default() }), Ok(None));
+    assert_eq!(state_dir_only(&host), clean);
+}
+
+#[test]
+fn a_confirmed_generation_stays() {
+    let host = machine();
+    run(&FakeKernel::new(&host), &first(), Options::default()).expect("applies");
+    let options = Options { confirm: Some(Duration::from_secs(30)), ..Options::default() };
+    run(&FakeKernel::new(&host), &second(), options).expect("applies");
+    let kernel = FakeKernel::new(&host);
+    let at = Host { kernel: &kernel, dirs: &Dirs::default() };
+    assert_eq!(confirm(&at), Ok(2));
+    host.advance(60_000_000_000);
+    assert_eq!(status(&at).expect("status").live.map(|live| live.generation), Some(2));
+    assert_tidied(&host, "all went well");
+}
+
+#[test]
+fn a_vanished_interface_is_drift_and_gets_a_new_gate() {
+    let host = machine();
+    run(&FakeKernel::new(&host), &first(), Options::default()).expect("applies");
+    host.remove_interface(None, "web");
+    let kernel = FakeKernel::new(&host);
+    let at = Host { kernel: &kernel, dirs: &Dirs::default() };
+    let live = status(&at).expect("status").live.expect("live");
+    let drift: Vec<_> = live.gates.iter().filter_map(|gate| gate.drift).collect();
+    assert_eq!(drift, [Drift::Detached, Drift::Detached]);
+
+    let gone = run(&kernel, &first(), Options::default());
+    assert!(matches!(gone, Err(Error::NoInterface { .. })), "{gone:?}");
+    host.add_interface(None, "web");
+    let outcome = run(&kernel, &first(), Options::default()).expect("applies");
+    assert_eq!(outcome.new_gates, 2);
+    assert!(!status(&at).expect("status").live.expect("live").has_drift());
+}
+
+#[test]
+fn after_boot_nothing_is_live_and_apply_starts_afresh() {
+    let host = machine();
+    run(&FakeKernel::new(&host), &first(), Options::default()).expect("applies");
+    host.reboot();
+    let kernel = FakeKernel::new(&host);
+    let at = Host { kernel: &kernel, dirs: &Dirs::default() };
+    let now = status(&at).expect("status");
+    assert_eq!((now.live, now.lost), (None, Some((1, "first".to_owned()))));
+    run(&kernel, &second(), Options::default()).expect("applies");
+    assert_tidied(&host, "all went well");
+}
+
+#[test]
+fn refusals_say_what_is_wrong() {
+    let tc =
+        |subject: &str, interface: &str| binding(subject, Attach::Tc(port(interface, Side::Own)));
+    let refused = |kinds: &[(ProgramKind, Judges)], bindings: Vec<Binding>| {
+        let host = machine();
+        let artifact = artifact("a", Verdict::Deny, kinds, &["shop/web", "shop/db"]);
+        let error =
+            run(&FakeKernel::new(&host), &(artifact, Bindings { bindings }), Options::default())
+                .expect_err("refused");
+        assert_eq!(state_dir_only(&host), [""; 0], "{error}");
+        assert!(!error.help().is_empty());
+        error.to_string()
+    };
+    let all = network();
+    let cases = [
+        (refused(&all, vec![tc("shop/x", "web")]), "the artifact has no subject `shop/x`"),
+        (refused(&all, vec![tc("shop/web", "nope")]), "no interface `nope` for `shop/web`"),
+        (
+            refused(&all, vec![tc("shop/web", "web"), tc("shop/db", "web")]),
+            "`shop/web` and `shop/db` are both bound to tc ingress of web",
+        ),
+        (
+            refused(&all[..2], vec![binding("shop/web", Attach::Xdp(port("web", Side::Own)))]),
+            "the artifact has no xdp program, which the binding of `shop/web` needs",
+        ),
+        (
+            refused(&all, vec![binding("shop/web", Attach::Cgroup { path: "/nope".into() })]),
+            "no cgroup `/nope` for `shop/web`",
+        ),
+    ];
+    for (found, expected) in cases {
+        assert!(found.starts_with(expected), "{found}");
+    }
+}
+
+#[test]
+fn privileges_locks_and_verdicts_are_checked_first() {
+    let host = machine();
+    let kernel = FakeKernel::new(&host).without(&[Capability::Bpf, Capability::Perfmon]);
+    let error = run(&kernel, &first(), Options::default()).expect_err("refused");
+    assert_eq!(error.to_string(), "missing privilege: CAP_BPF, CAP_PERFMON");
+
+    let other = FakeKernel::new(&host);
+    let lock = policyc_sys::Kernel::lock(&other, Path::new("/lock"), "x").expect("free");
+    let error = run(&FakeKernel::new(&host), &first(), Options::default()).expect_err("refused");
+    assert_eq!(error, Error::Locked { holder: "another process".to_owned() });
+    drop(lock);
+
+    let kernel = FakeKernel::new(&host);
+    kernel.set_retval(7);
+    let error = run(&kernel, &first(), Options::default()).expect_err("refused");
+    assert_eq!(error.to_string(), "program `p0` returned 7 in its dry run, which is no verdict");
+    drop(kernel);
+    assert_eq!(state_dir_only(&host), [""; 0]);
+
+    let dry = Options { dry_run: true, ..Options::default() };
+    let outcome = run(&FakeKernel::new(&host), &first(), dry).expect("loads");
+    assert!(!outcome.live);
+    assert_eq!(state_dir_only(&host), [""; 0]);
+}
