@@ -115,7 +115,7 @@ impl Scan<'_> {
             .filter(free)
             .max_by_key(|reg| candidate.votes(*reg));
         let saved = SAVED.into_iter().filter(|_| crosses);
-        let hint = self.live.hints[candidate.value].filter(|_| !crosses);
+        let hint = self.wish(candidate.value).filter(|_| !crosses);
         let mut others = saved.chain(hint).chain(POOL);
         voted.or_else(|| others.find(free))
     }

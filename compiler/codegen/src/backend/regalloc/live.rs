@@ -56,6 +56,9 @@ pub(super) struct Liveness {
     pub(super) ranges: SecondaryMap<VReg, Ranges>,
     /// The register in which a value is wanted in the end.
     pub(super) hints: SecondaryMap<VReg, Option<Reg>>,
+    /// What a value turns into where it dies: the result that replaces it, or the
+    /// parameter that it is handed to. They would like to share a register.
+    pub(super) becomes: SecondaryMap<VReg, Option<VReg>>,
 }
 
 /// Sweeps over the function.
@@ -131,7 +134,7 @@ impl<'a> Sweep<'a> {
                 let Some(&next) = self.live.entry[to].get(param) else { continue };
                 self.use_later(*arg, shift(self.live, next), end);
                 if !self.live.entry[to].contains_key(arg) {
-                    self.live.hints[*arg] = self.live.hints[*param];
+                    self.live.becomes[*arg] = Some(*param);
                 }
             }
         }
@@ -162,8 +165,8 @@ impl<'a> Sweep<'a> {
         after
     }
 
-    /// Arguments are wanted in their registers; a left operand where the result
-    /// is wanted. Only for values that die here.
+    /// Arguments are wanted in their registers; a left operand turns into the
+    /// result. Only for values that die here.
     fn hint(&mut self, inst: &Inst) {
         if inst.op.is_call() {
             for (value, reg) in inst.uses.iter().zip(ARGS) {
@@ -175,7 +178,7 @@ impl<'a> Sweep<'a> {
             (inst.op.is_tied(), inst.dst, inst.uses.first())
             && self.next(left).is_never()
         {
-            self.live.hints[left] = self.live.hints[dst];
+            self.live.becomes[left] = Some(dst);
         }
     }
 

@@ -9,7 +9,10 @@ use super::live::{Liveness, Next};
 use super::moves::{self, Emergency, Source};
 use super::slots::Slots;
 use super::{Allocation, Edge, Loc, POOL, RegSet, SAVED, Step, is_saved};
-use crate::backend::mir::{Block, Inst, Mir, Term, VReg};
+use crate::backend::mir::{Block, Inst, Mir, Target, Term, VReg};
+
+/// How many values ahead a register is chosen.
+const WISH_DEPTH: usize = 8;
 
 /// Where values are at one point. A value is in at most one register.
 #[derive(Clone, Default, Debug)]
@@ -46,6 +49,8 @@ pub(super) struct Scan<'a> {
     pub(super) steps: Vec<Step>,
     /// Position of the current instruction.
     now: u32,
+    /// Where the parameters of blocks to come are expected, after the first edge.
+    expected: SecondaryMap<VReg, Option<Reg>>,
     pub(super) edges_into: SecondaryMap<Block, Vec<Edge>>,
     /// Where values are on edges whose target was not entered yet.
     pub(super) leaving: BTreeMap<Edge, State>,
@@ -69,6 +74,7 @@ impl<'a> Scan<'a> {
             emergency: Emergency::default(),
             steps: vec![],
             now: 0,
+            expected: SecondaryMap::default(),
             edges_into,
             leaving: BTreeMap::new(),
             out: Allocation::default(),
@@ -101,10 +107,21 @@ impl<'a> Scan<'a> {
         self.now += 2;
         let after = after.last().map_or(&[][..], Vec::as_slice);
         self.out.terms[block] = self.term(&data.term, after);
-        for at in 0..data.term.targets().len() {
+        for (at, target) in data.term.targets().iter().enumerate() {
+            self.expect(target);
             self.leaving.insert((block, at), self.state.clone());
         }
         self.out.blocks[block] = std::mem::take(&mut self.steps);
+    }
+
+    /// Later edges to the same block do well to bring arguments where this one has
+    /// them.
+    fn expect(&mut self, target: &Target) {
+        for (arg, param) in target.args.iter().zip(&self.mir.blocks[target.block].params) {
+            if self.expected[*param].is_none() {
+                self.expected[*param] = self.state.reg_of(*arg);
+            }
+        }
     }
 
     fn term(&mut self, term: &Term, after: &[(VReg, Next)]) -> Vec<Reg> {
@@ -196,7 +213,7 @@ impl Scan<'_> {
     fn take(&mut self, value: VReg, pinned: RegSet) -> Reg {
         let next = self.next[value];
         let free = |reg: &Reg| self.state.at(*reg).is_none() && !pinned.contains(*reg);
-        let hint = self.live.hints[value].filter(|reg| !next.crosses || is_saved(*reg));
+        let hint = self.wish(value).filter(|reg| !next.crosses || is_saved(*reg));
         let saved = SAVED.into_iter().filter(|_| next.crosses);
         let mut wishes = hint.into_iter().chain(saved).chain(POOL);
         if let Some(reg) = wishes.find(free) {
@@ -206,6 +223,12 @@ impl Scan<'_> {
         let victim = victims.max_by_key(|reg| self.distance(*reg)).unwrap_or(Reg::R0);
         self.evict(victim);
         victim
+    }
+
+    /// Where `value`, or what it turns into, is wanted or expected.
+    pub(super) fn wish(&self, value: VReg) -> Option<Reg> {
+        let chain = std::iter::successors(Some(value), |value| self.live.becomes[*value]);
+        chain.take(WISH_DEPTH).find_map(|it| self.live.hints[it].or(self.expected[it]))
     }
 
     /// How little it hurts to lose what is in a register: the distance to its next
