@@ -112,9 +112,6 @@ impl Checker<'_> {
             if dst != uses.first().copied() && !swapped {
                 return Err("result and left operand are apart".into());
             }
-            if dst == uses.get(1).copied() && !swapped && dst != uses.first().copied() {
-                return Err("the right operand is overwritten before it is read".into());
-            }
         }
         if inst.op.is_call() {
             if uses.iter().enumerate().any(|(at, reg)| usize::from(reg.number()) != at + 1) {
