@@ -1,4 +1,4 @@
 //! The grammars of every small language policyc reads, without their meaning.
 
-pub mod bir;
 pub mod asm;
+pub mod bir;

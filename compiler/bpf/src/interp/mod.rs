@@ -8,6 +8,10 @@
 //! other programs. `may_goto`, legacy packet loads, kernel functions and helpers
 //! that policyc does not call are faults. The host is little-endian.
 //! Source: RFC 9669; `kernel/bpf/core.c` and `kernel/bpf/verifier.c` of Linux 6.18.
+//! Where that kernel was seen to differ (on x86), this follows the RFC: a branch on
+//! what an atomic operation fetched from a spilled register may be removed though
+//! it is live; a 32-bit compare-exchange that succeeds may keep the upper half of
+//! `r0`.
 
 mod alu;
 mod code;

@@ -39,6 +39,7 @@ pub(crate) fn not_permitted() -> Option<String> {
 }
 
 /// Says that a test is skipped, and fails where it must not be.
+#[allow(clippy::print_stderr, reason = "a skip must be seen")]
 pub(crate) fn skip(reason: &str) {
     let required = std::env::var("POLICYC_REQUIRE_KERNEL").is_ok_and(|v| v == "1");
     assert!(!required, "POLICYC_REQUIRE_KERNEL=1, but bpf(2) is not permitted: {reason}");
