@@ -14,10 +14,10 @@ const REGISTERS: u32 = 10;
 const WORDS: u32 = 8;
 /// Of these, those that only atomic operations touch, the last ones.
 ///
-/// KERNEL: 6.18 does not track precision through an atomic operation that fetches
-/// from a spilled register (`backtrack_insn` of `kernel/bpf/verifier.c`): it prunes
-/// paths that differ and removes a live branch. Words that an atomic operation
-/// wrote first are not spills.
+/// KERNEL: 6.18 was seen to remove a live branch on what an atomic operation fetched
+/// from a spilled register (seed 104376 before this rule); the likely cause is that
+/// `backtrack_insn` does not take the fetched register for a load. Words that an
+/// atomic operation wrote first are not spills.
 const ATOMIC_WORDS: u32 = 2;
 /// Jumps in a program; their paths multiply.
 const MAX_JUMPS: u32 = 8;
@@ -238,8 +238,9 @@ impl Builder {
         let (width, op, src) = (r.width(), r.pick(&AtomicOp::ALL), r.reg());
         let off = stack_word(WORDS - 1 - r.below(ATOMIC_WORDS));
         self.push(Instruction::Atomic { width, op, base: Reg::R10, off, src });
-        // KERNEL: 6.18 forgets on pruned paths that x86 leaves the upper half of r0
-        // alone when a 32-bit compare-exchange succeeds.
+        // KERNEL: 6.18 on x86 was seen to keep the upper half of r0 when a 32-bit
+        // compare-exchange succeeds; the likely cause is a zero extension that is
+        // forgotten on a pruned path.
         if (width, op) == (Width::W32, AtomicOp::CmpXchg) {
             self.insns.push(Insn::mov32(Reg::R0, Reg::R0));
         }
