@@ -6,7 +6,9 @@
 //!
 //! Does not know: YAML, files, or any running kernel.
 
+pub mod backend;
 pub mod lower;
+pub mod opt;
 
 /// Why no code could be made.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
