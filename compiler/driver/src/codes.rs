@@ -26,6 +26,9 @@ pub const ALL: &[(Code, &str)] = &[
     (FIXTURE, "malformed fixture"),
 ];
 
+/// What to do about a bug of policyc.
+pub(crate) const REPORT_IT: &str = "please report it with the policy that led to it";
+
 pub(crate) fn nothing_to_build() -> Diagnostic {
     let message = "there is no policy among the documents";
     Diagnostic::error(NOTHING_TO_BUILD, no_span(), message)
@@ -34,8 +37,7 @@ pub(crate) fn nothing_to_build() -> Diagnostic {
 }
 
 pub(crate) fn internal(message: &str) -> Diagnostic {
-    Diagnostic::internal(INTERNAL, message)
-        .with_help("please report it with the policy that led to it")
+    Diagnostic::internal(INTERNAL, message).with_help(REPORT_IT)
 }
 
 pub(crate) fn limit(message: &str) -> Diagnostic {
@@ -50,6 +52,5 @@ fn no_span() -> policyc_base::Span {
 }
 
 pub(crate) fn rejected(message: &str) -> Diagnostic {
-    Diagnostic::internal(REJECTED, message)
-        .with_help("please report it with the policy that led to it")
+    Diagnostic::internal(REJECTED, message).with_help(REPORT_IT)
 }

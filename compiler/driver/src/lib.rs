@@ -11,6 +11,7 @@ pub mod explain;
 pub mod fixture;
 pub mod host;
 pub mod input;
+pub mod machine;
 pub mod manifest;
 pub mod pipeline;
 pub mod render;

@@ -1,5 +1,7 @@
 //! One run: the texts that were read, the rules they hold, and what was found.
 
+mod remembered;
+
 use policyc_base::{Diagnostic, OriginTable, Sink, SourceMap};
 use policyc_bpf::SourceLine;
 

@@ -3,7 +3,11 @@
 //! A program of ours that is rejected is a bug of ours: the finding names the
 //! rule's line and shows only the instructions that matter.
 
+mod check;
+
 use std::time::Duration;
+
+pub use check::{Check, CheckDocument};
 
 use policyc_base::{Diagnostic, Origin};
 use policyc_bpf::{Artifact, Evidence, Finding, Level};
@@ -12,40 +16,63 @@ use policyc_verify::{ENGINE, Failure, Outcome, ProgramReport, Rejection, View};
 use crate::codes;
 use crate::session::Session;
 
+/// Whoever checks in this house has the house's version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How long the second opinion may take for a whole artifact.
 const OPINION_BUDGET: Duration = Duration::from_secs(20);
 
-/// What verification came to, for people.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Summary {
-    /// One line for each level.
-    pub lines: Vec<String>,
-}
-
 /// Verifies every program at the levels `structural` and `kernel` (where this
 /// process may load programs), asks for the second opinion, and records all in the
-/// artifact. Rejections become findings.
-pub fn verify_here(session: &mut Session, artifact: &mut Artifact) -> Summary {
-    let mut summary = Summary::default();
+/// artifact. Rejections become findings. What is not well-formed is shown to
+/// nobody else. `step` hears what is being done.
+pub fn verify_here(
+    session: &mut Session,
+    artifact: &mut Artifact,
+    step: &dyn Fn(&str),
+) -> Vec<Check> {
+    step("checking the bytecode");
+    let mut checks = vec![structural(session, artifact)];
+    if !checks[0].is_clean() {
+        return checks;
+    }
+    step("asking for a second opinion");
+    checks.push(second_opinion(artifact));
+    step("asking this kernel");
+    let reports = policyc_verify::verify_kernel(artifact.object());
+    checks.push(record_kernel(session, artifact, &reports));
+    checks
+}
+
+/// The level `structural`, without privilege and in this process.
+fn structural(session: &mut Session, artifact: &mut Artifact) -> Check {
     let failures = policyc_verify::verify_structural(artifact.object());
-    record_structural(artifact, &failures);
     for failure in &failures {
         let finding = structural_finding(session, failure);
         session.sink.push(finding);
     }
-    if !failures.is_empty() {
-        return summary;
+    let engine = Engine { level: Level::Structural, name: "policyc", version: VERSION };
+    let mut check = engine.check(artifact);
+    for program in names(artifact) {
+        let failure = failures.iter().find(|f| f.program.as_ref().is_none_or(|p| *p == program));
+        let finding = failure.map_or(Finding::Accepted, |f| Finding::Rejected {
+            insn: f.insn,
+            reason: f.explanation.clone(),
+        });
+        let evidence = engine.evidence(artifact, &program, finding);
+        record(artifact, &mut check, evidence);
     }
-    summary.lines.push("verified: structural".to_owned());
-    summary.lines.extend(second_opinion(artifact));
-    let reports = policyc_verify::verify_kernel(artifact.object());
-    summary.lines.push(kernel_line(&reports));
-    record_kernel(session, artifact, &reports);
-    summary
+    check
 }
 
 /// Records what a kernel said and turns rejections into findings.
-pub fn record_kernel(session: &mut Session, artifact: &mut Artifact, reports: &[ProgramReport]) {
+pub fn record_kernel(
+    session: &mut Session,
+    artifact: &mut Artifact,
+    reports: &[ProgramReport],
+) -> Check {
+    let engine = Engine { level: Level::Kernel, name: "linux", version: VERSION };
+    let mut check = engine.check(artifact);
+    check.kernel = reports.first().map(|report| report.kernel.clone());
     for report in reports {
         let (finding, processed) = match &report.outcome {
             Outcome::Verified(cost) => (Finding::Accepted, Some(u64::from(cost.insns_processed))),
@@ -55,111 +82,85 @@ pub fn record_kernel(session: &mut Session, artifact: &mut Artifact, reports: &[
                 let reason = rejection.message.clone();
                 (Finding::Rejected { insn: rejection.insn, reason }, None)
             }
-            Outcome::NotRun(_) => continue,
+            Outcome::NotRun(why) => {
+                check.not_run.get_or_insert_with(|| why.clone());
+                continue;
+            }
         };
-        record(
-            artifact,
-            Evidence {
-                content: artifact.hash(),
-                program: report.program.clone(),
-                level: Level::Kernel,
-                engine: "linux".into(),
-                engine_version: env!("CARGO_PKG_VERSION").into(),
-                kernel: Some(report.kernel.clone()),
-                processed,
-                advisory: false,
-                finding,
-            },
-        );
+        let evidence = engine.evidence(artifact, &report.program, finding);
+        let kernel = Some(report.kernel.clone());
+        record(artifact, &mut check, Evidence { kernel, processed, ..evidence });
     }
-}
-
-/// One line about what a kernel said of all programs.
-pub fn kernel_line(reports: &[ProgramReport]) -> String {
-    let kernel = reports.first().map_or("", |r| r.kernel.as_str());
-    let not_run = reports.iter().find_map(|report| match &report.outcome {
-        Outcome::NotRun(why) => Some(why.as_str()),
-        Outcome::Verified(_) | Outcome::Rejected(_) => None,
-    });
-    if let Some(why) = not_run {
-        return format!("not verified: kernel {kernel} ({why})");
-    }
-    let processed = reports.iter().filter_map(|report| match report.outcome {
-        Outcome::Verified(cost) => Some(cost.insns_processed),
-        Outcome::Rejected(_) | Outcome::NotRun(_) => None,
-    });
-    let most = processed.max().unwrap_or(0);
-    let verb = if reports.iter().all(ProgramReport::is_verified) { "verified" } else { "rejected" };
-    format!("{verb}: kernel {kernel} (at most {most} instructions processed)")
-}
-
-fn record(artifact: &mut Artifact, evidence: Evidence) {
-    // INVARIANT: the evidence names the artifact's own content, which is all that
-    // recording can object to.
-    let _ = artifact.record(evidence);
-}
-
-fn record_structural(artifact: &mut Artifact, failures: &[Failure]) {
-    let programs: Vec<_> = artifact.object().programs.iter().map(|p| p.name.clone()).collect();
-    for program in programs {
-        let failure = failures.iter().find(|f| f.program.as_ref().is_none_or(|p| *p == program));
-        let finding = failure.map_or(Finding::Accepted, |f| Finding::Rejected {
-            insn: f.insn,
-            reason: f.explanation.clone(),
-        });
-        record(
-            artifact,
-            Evidence {
-                content: artifact.hash(),
-                program,
-                level: Level::Structural,
-                engine: "policyc".into(),
-                engine_version: env!("CARGO_PKG_VERSION").into(),
-                kernel: None,
-                processed: None,
-                advisory: false,
-                finding,
-            },
-        );
-    }
+    check
 }
 
 /// Asks for the second opinion and records it; disagreement is shown, not fatal.
-fn second_opinion(artifact: &mut Artifact) -> Vec<String> {
+fn second_opinion(artifact: &mut Artifact) -> Check {
     let opinions = policyc_verify::second_opinion(artifact.object(), OPINION_BUDGET);
-    let (engine, version) = ENGINE.split_once(' ').unwrap_or((ENGINE, ""));
-    let mut lines = Vec::new();
-    let mut agreed = 0;
-    for opinion in &opinions {
-        let finding = match &opinion.view {
-            View::Agree => {
-                agreed += 1;
-                Finding::Accepted
+    let (name, version) = ENGINE.split_once(' ').unwrap_or((ENGINE, ""));
+    let engine = Engine { level: Level::Model, name, version };
+    let mut check = Check { advisory: true, ..engine.check(artifact) };
+    for opinion in opinions {
+        let finding = match opinion.view {
+            View::Agree => Finding::Accepted,
+            View::Disagree(reason) => Finding::Rejected { insn: None, reason },
+            View::NoOpinion(why) => {
+                check.not_run.get_or_insert(why);
+                continue;
             }
-            View::Disagree(why) => {
-                let first = why.lines().next().unwrap_or_default();
-                lines.push(format!("second opinion: {engine} doubts {}: {first}", opinion.program));
-                Finding::Rejected { insn: None, reason: why.clone() }
-            }
-            View::NoOpinion(_) => continue,
         };
-        record(
-            artifact,
-            Evidence {
-                content: artifact.hash(),
-                program: opinion.program.clone(),
-                level: Level::Model,
-                engine: engine.into(),
-                engine_version: version.into(),
-                kernel: None,
-                processed: None,
-                advisory: true,
-                finding,
-            },
-        );
+        let evidence = engine.evidence(artifact, &opinion.program, finding);
+        record(artifact, &mut check, Evidence { advisory: true, ..evidence });
     }
-    lines.push(format!("second opinion: {engine} agrees on {agreed} of {}", opinions.len()));
-    lines
+    check
+}
+
+/// Who checks.
+struct Engine<'a> {
+    level: Level,
+    name: &'a str,
+    version: &'a str,
+}
+
+impl Engine<'_> {
+    /// A check that has found nothing yet.
+    fn check(&self, artifact: &Artifact) -> Check {
+        Check {
+            level: self.level,
+            engine: self.name.to_owned(),
+            kernel: None,
+            advisory: false,
+            found: Vec::new(),
+            programs: artifact.object().programs.len(),
+            not_run: None,
+        }
+    }
+
+    /// A record about one program that no kernel was asked about.
+    fn evidence(&self, artifact: &Artifact, program: &str, finding: Finding) -> Evidence {
+        Evidence {
+            content: artifact.hash(),
+            program: program.to_owned(),
+            level: self.level,
+            engine: self.name.to_owned(),
+            engine_version: self.version.to_owned(),
+            kernel: None,
+            processed: None,
+            advisory: false,
+            finding,
+        }
+    }
+}
+
+fn names(artifact: &Artifact) -> Vec<String> {
+    artifact.object().programs.iter().map(|program| program.name.clone()).collect()
+}
+
+fn record(artifact: &mut Artifact, check: &mut Check, evidence: Evidence) {
+    // INVARIANT: the evidence names the artifact's own content, which is all that
+    // recording can object to.
+    let _ = artifact.record(evidence.clone());
+    check.found.push(evidence);
 }
 
 fn structural_finding(session: &Session, failure: &Failure) -> Diagnostic {
@@ -180,7 +181,8 @@ fn rejection_finding(
     if rejection.slice.is_empty() {
         return finding;
     }
-    finding.with_help(rejection.slice.join("\n"))
+    let slice = rejection.slice.join("\n");
+    finding.with_help(format!("{}\n\nthe path to it ends with\n{slice}", codes::REPORT_IT))
 }
 
 /// The finding at the line of the rule that the instruction was made for.

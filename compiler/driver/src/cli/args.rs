@@ -1,6 +1,7 @@
 //! What users type.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use policyc_policy::network;
@@ -267,9 +268,9 @@ pub struct VerifyArgs {
     /// Kernel images to boot in a small virtual machine.
     #[arg(long, value_name = "IMAGE", value_delimiter = ',')]
     pub kernel: Vec<PathBuf>,
-    /// How long one kernel may take, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    pub timeout: u64,
+    /// How long one kernel may take: `60s`, `2m`, or `90` for seconds.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = super::duration::parse)]
+    pub timeout: Duration,
     /// How results are written.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,

@@ -5,10 +5,12 @@ use std::fmt::Write as _;
 use policyc_bpf::Artifact;
 
 use super::args::{BuildArgs, FailOn};
+use super::progress::Progress;
 use super::{Error, Status, common, output};
 use crate::render::{Format, plural};
 use crate::session::Session;
-use crate::{manifest, pipeline, verification};
+use crate::verification::{self, Check};
+use crate::{manifest, pipeline};
 
 pub(super) fn run(args: &BuildArgs) -> Result<Status, Error> {
     let mut session = Session::new();
@@ -23,23 +25,20 @@ pub(super) fn run(args: &BuildArgs) -> Result<Status, Error> {
     };
     let mut artifact =
         Artifact::build(manifest, &built.compiled.object).map_err(|e| internal(&e))?;
-    let verified = verification::verify_here(&mut session, &mut artifact);
+    let progress = Progress::new();
+    let checks = verification::verify_here(&mut session, &mut artifact, &|step| progress.say(step));
+    drop(progress);
     common::report(&session, Format::Text, FailOn::Error)?;
     if session.sink.has_errors() {
         return Ok(Status::Findings);
     }
     let bytes = artifact.to_bytes().map_err(|e| internal(&e))?;
     output::write_file(&args.output, &bytes)?;
-    output::print(&summary(args, &artifact, &verified, bytes.len()))?;
+    output::print(&summary(args, &artifact, &checks, bytes.len()))?;
     Ok(Status::Clean)
 }
 
-fn summary(
-    args: &BuildArgs,
-    artifact: &Artifact,
-    verified: &verification::Summary,
-    bytes: usize,
-) -> String {
+fn summary(args: &BuildArgs, artifact: &Artifact, checks: &[Check], bytes: usize) -> String {
     let manifest = artifact.manifest();
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -52,7 +51,7 @@ fn summary(
         plural(manifest.subjects.len(), "subject"),
         plural(manifest.cost.map_bytes as usize, "byte"),
     );
-    for line in &verified.lines {
+    for line in checks.iter().flat_map(Check::lines) {
         let _ = writeln!(text, "  {line}");
     }
     text

@@ -9,10 +9,13 @@ mod build;
 mod check;
 mod common;
 mod dump;
+mod duration;
 mod explain;
 mod manual;
 mod output;
+mod progress;
 mod test;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -54,6 +57,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Build(args) => build::run(&args),
         Command::Dump(args) => dump::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::man(&folder),
         _ => Err(Error::Message("not built".into())),

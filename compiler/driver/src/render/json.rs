@@ -9,8 +9,9 @@ struct Document {
     findings: Vec<Finding>,
 }
 
+/// One finding, for programs.
 #[derive(Serialize)]
-struct Finding {
+pub struct Finding {
     code: &'static str,
     severity: &'static str,
     family: &'static str,
@@ -41,12 +42,16 @@ struct Label {
 
 /// The document, with a line break at its end.
 pub fn json(diagnostics: &[Diagnostic], sources: &SourceMap) -> String {
-    let findings = diagnostics.iter().map(|d| finding(d, sources)).collect();
-    let document = Document { version: 1, findings };
+    let document = Document { version: 1, findings: findings(diagnostics, sources) };
     // INVARIANT: plain strings and numbers always serialise.
     let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// The findings, for a larger document.
+pub fn findings(diagnostics: &[Diagnostic], sources: &SourceMap) -> Vec<Finding> {
+    diagnostics.iter().map(|d| finding(d, sources)).collect()
 }
 
 fn finding(diagnostic: &Diagnostic, sources: &SourceMap) -> Finding {

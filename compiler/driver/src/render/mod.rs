@@ -3,7 +3,7 @@
 mod json;
 mod terminal;
 
-pub use json::json;
+pub use json::{Finding, findings, json};
 pub use terminal::terminal;
 
 use policyc_base::{Diagnostic, Severity};
