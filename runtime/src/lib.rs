@@ -29,6 +29,7 @@ pub mod observe;
 mod point;
 mod recover;
 mod remove;
+mod restore;
 mod state;
 pub mod status;
 
@@ -40,6 +41,7 @@ pub use host::{Dirs, Host};
 pub use observe::Events;
 pub use point::{Mechanism, Point};
 pub use remove::remove;
+pub use restore::last_applied;
 pub use status::{Counter, Drift, GateStatus, Live, Status, status};
 
 #[cfg(test)]

@@ -3,13 +3,14 @@
 mod common;
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use common::{artifact, network};
 use policyc_bpf::{Artifact, Judges, ProgramKind, Verdict};
 use policyc_runtime::{
     Attach, Binding, Bindings, Dirs, Drift, Error, Host, Mechanism, Options, Outcome, Port, Side,
-    apply, confirm, remove, rollback, status,
+    apply, confirm, last_applied, remove, rollback, status,
 };
 use policyc_sys::host::Capability;
 use policyc_sys::kernel::{FakeHost, FakeKernel};
@@ -38,23 +39,23 @@ fn machine() -> FakeHost {
 }
 
 /// Two places of `web`.
-fn first() -> (Artifact, Bindings) {
+static FIRST: LazyLock<(Artifact, Bindings)> = LazyLock::new(|| {
     let bindings = vec![
         binding("shop/web", Attach::Tc(port("web", Side::Host))),
         binding("shop/web", Attach::Cgroup { path: cgroup() }),
     ];
     (everything("first"), Bindings { bindings })
-}
+});
 
 /// One place less of `web`, and two of `db`.
-fn second() -> (Artifact, Bindings) {
+static SECOND: LazyLock<(Artifact, Bindings)> = LazyLock::new(|| {
     let bindings = vec![
         binding("shop/web", Attach::Tc(port("web", Side::Host))),
         binding("shop/db", Attach::Clsact(port("db", Side::Own))),
         binding("shop/db", Attach::Xdp(port("db", Side::Own))),
     ];
     (everything("second"), Bindings { bindings })
-}
+});
 
 fn everything(name: &str) -> Artifact {
     let mut kinds = network();
@@ -106,7 +107,7 @@ fn state_dir_only(host: &FakeHost) -> Vec<String> {
 #[test]
 fn apply_status_and_remove() {
     let host = machine();
-    let outcome = run(&FakeKernel::new(&host), &first(), Options::default()).expect("applies");
+    let outcome = run(&FakeKernel::new(&host), &FIRST, Options::default()).expect("applies");
     assert_eq!((outcome.generation, outcome.new_gates, outcome.old_gates), (1, 5, 0));
     assert!(outcome.live);
 
@@ -130,9 +131,9 @@ fn apply_status_and_remove() {
 #[test]
 fn swap_keeps_adds_and_removes_gates() {
     let host = machine();
-    run(&FakeKernel::new(&host), &first(), Options::default()).expect("applies");
+    run(&FakeKernel::new(&host), &FIRST, Options::default()).expect("applies");
     let before = host.attached();
-    let outcome = run(&FakeKernel::new(&host), &second(), Options::default()).expect("applies");
+    let outcome = run(&FakeKernel::new(&host), &SECOND, Options::default()).expect("applies");
     assert_eq!((outcome.generation, outcome.new_gates, outcome.old_gates), (2, 3, 2));
     let after = host.attached();
     let same = |a: &&policyc_sys::kernel::fake::Attached| {
@@ -145,7 +146,7 @@ fn swap_keeps_adds_and_removes_gates() {
 #[test]
 fn kernels_without_tcx_get_clsact_and_lose_the_qdisc_again() {
     let host = machine().without_tcx();
-    let outcome = run(&FakeKernel::new(&host), &first(), Options::default()).expect("applies");
+    let outcome = run(&FakeKernel::new(&host), &FIRST, Options::default()).expect("applies");
     assert!(outcome.live);
     let kernel = FakeKernel::new(&host);
     let at = Host { kernel: &kernel, dirs: &Dirs::default() };
@@ -157,30 +158,31 @@ fn kernels_without_tcx_get_clsact_and_lose_the_qdisc_again() {
     assert_eq!(state_dir_only(&host), [""; 0]);
 }
 
-/// A machine, with the first generation live or without; and how many calls it
-/// takes to apply the second there.
-fn stage(start_with_one: bool) -> (FakeHost, usize) {
-    let prepare = || {
-        let host = machine();
-        if start_with_one {
-            run(&FakeKernel::new(&host), &first(), Options::default()).expect("applies");
-        }
-        host
-    };
-    let rehearsal = prepare();
-    let kernel = FakeKernel::new(&rehearsal);
-    run(&kernel, &second(), Options::default()).expect("applies");
-    (prepare(), kernel.calls().len())
+/// A machine, with the first generation live or without.
+fn stage(start_with_one: bool) -> FakeHost {
+    let host = machine();
+    if start_with_one {
+        run(&FakeKernel::new(&host), &FIRST, Options::default()).expect("applies");
+    }
+    host
+}
+
+/// How many calls it takes to apply the second generation there.
+fn calls(start_with_one: bool) -> usize {
+    let host = stage(start_with_one);
+    let kernel = FakeKernel::new(&host);
+    run(&kernel, &SECOND, Options::default()).expect("applies");
+    kernel.calls().len()
 }
 
 #[test]
 fn a_failure_at_any_call_leaves_what_was_live() {
     for start_with_one in [false, true] {
-        for at in 0..stage(start_with_one).1 {
-            let (host, _) = stage(start_with_one);
+        for at in 0..calls(start_with_one) {
+            let host = stage(start_with_one);
             let (before, objects) = (judged(&host), state_dir_only(&host));
             let kernel = FakeKernel::new(&host).failing_at(at, EIO);
-            let error = run(&kernel, &second(), Options::default()).expect_err("a call failed");
+            let error = run(&kernel, &SECOND, Options::default()).expect_err("a call failed");
             let call = format!("call {at}, {}", kernel.calls()[at]);
             drop(kernel);
             if let Error::AfterFlip { generation, .. } = error {
@@ -198,11 +200,11 @@ fn a_failure_at_any_call_leaves_what_was_live() {
 #[test]
 fn a_kill_at_any_call_leaves_one_generation_and_the_next_command_tidies() {
     for start_with_one in [false, true] {
-        for at in 0..stage(start_with_one).1 {
-            let (host, _) = stage(start_with_one);
+        for at in 0..calls(start_with_one) {
+            let host = stage(start_with_one);
             let before = judged(&host);
             let kernel = FakeKernel::new(&host).killed_at(at);
-            run(&kernel, &second(), Options::default()).expect_err("it was killed");
+            run(&kernel, &SECOND, Options::default()).expect_err("it was killed");
             let call = format!("call {at}, {}", kernel.calls()[at]);
             drop(kernel);
             assert_one_generation(&judged(&host), &before, &call);
@@ -223,10 +225,10 @@ fn assert_one_generation(judged: &[String], before: &[String], call: &str) {
 
 /// The next command succeeds and leaves nothing that is not its own.
 fn assert_tidied(host: &FakeHost, call: &str) {
-    run(&FakeKernel::new(host), &second(), Options::default())
+    run(&FakeKernel::new(host), &SECOND, Options::default())
         .unwrap_or_else(|error| panic!("after {call}: {error}"));
     let fresh = machine();
-    run(&FakeKernel::new(&fresh), &second(), Options::default()).expect("applies");
+    run(&FakeKernel::new(&fresh), &SECOND, Options::default()).expect("applies");
     let (left, expected) = (state_dir_only(host), state_dir_only(&fresh));
     assert_eq!(comparable(&left), comparable(&expected), "after {call}");
 }
@@ -252,15 +254,15 @@ fn comparable(lines: &[String]) -> Vec<String> {
 #[test]
 fn a_missed_confirmation_goes_back_without_a_process() {
     let host = machine();
-    run(&FakeKernel::new(&host), &first(), Options::default()).expect("applies");
+    run(&FakeKernel::new(&host), &FIRST, Options::default()).expect("applies");
     let before = judged(&host);
     let options = Options { confirm: Some(Duration::from_secs(30)), ..Options::default() };
-    let outcome = run(&FakeKernel::new(&host), &second(), options).expect("applies");
+    let outcome = run(&FakeKernel::new(&host), &SECOND, options).expect("applies");
     assert_eq!(outcome.confirm_within, Some(Duration::from_secs(30)));
 
     let kernel = FakeKernel::new(&host);
     let at = Host { kernel: &kernel, dirs: &Dirs::default() };
-    let again = run(&kernel, &first(), Options::default());
+    let again = run(&kernel, &FIRST, Options::default());
     assert!(matches!(again, Err(Error::Pending { generation: 2, seconds: 30 })), "{again:?}");
     let live = status(&at).expect("status").live.expect("live");
     assert_eq!((live.generation, live.confirm_within), (2, Some(Duration::from_secs(30))));
@@ -280,7 +282,7 @@ fn a_first_generation_can_be_rolled_back_to_nothing() {
     let host = machine();
     let clean = state_dir_only(&host);
     let options = Options { confirm: Some(Duration::from_secs(30)), ..Options::default() };
-    run(&FakeKernel::new(&host), &first(), options).expect("applies");
+    run(&FakeKernel::new(&host), &FIRST, options).expect("applies");
     let kernel = FakeKernel::new(&host);
     assert_eq!(rollback(&Host { kernel: &kernel, dirs: &Dirs::default() }), Ok(None));
     assert_eq!(state_dir_only(&host), clean);
@@ -289,9 +291,9 @@ fn a_first_generation_can_be_rolled_back_to_nothing() {
 #[test]
 fn a_confirmed_generation_stays() {
     let host = machine();
-    run(&FakeKernel::new(&host), &first(), Options::default()).expect("applies");
+    run(&FakeKernel::new(&host), &FIRST, Options::default()).expect("applies");
     let options = Options { confirm: Some(Duration::from_secs(30)), ..Options::default() };
-    run(&FakeKernel::new(&host), &second(), options).expect("applies");
+    run(&FakeKernel::new(&host), &SECOND, options).expect("applies");
     let kernel = FakeKernel::new(&host);
     let at = Host { kernel: &kernel, dirs: &Dirs::default() };
     assert_eq!(confirm(&at), Ok(2));
@@ -300,10 +302,42 @@ fn a_confirmed_generation_stays() {
     assert_tidied(&host, "all went well");
 }
 
+/// A command that ends a generation.
+type Command = fn(&Host<'_, FakeKernel>) -> Result<(), Error>;
+
+#[test]
+fn a_kill_at_any_call_of_the_other_commands_is_tidied() {
+    let commands: [(&str, Command); 4] = [
+        ("confirm", |host| confirm(host).map(drop)),
+        ("rollback", |host| rollback(host).map(drop)),
+        ("remove", |host| remove(host, false).map(drop)),
+        ("remove --all", |host| remove(host, true).map(drop)),
+    ];
+    let dirs = Dirs::default();
+    for (name, command) in commands {
+        for at in 0..1000 {
+            let host = stage(true);
+            let options = Options { confirm: Some(Duration::from_secs(30)), ..Options::default() };
+            run(&FakeKernel::new(&host), &SECOND, options).expect("applies");
+            let kernel = FakeKernel::new(&host).killed_at(at);
+            let result = command(&Host { kernel: &kernel, dirs: &dirs });
+            drop(kernel);
+            let judged = judged(&host);
+            assert!(judged.iter().all(|l| !l.contains("nobody")), "{name}, call {at}: {judged:?}");
+            host.advance(60_000_000_000);
+            assert_tidied(&host, &format!("{name}, call {at}"));
+            if result.is_ok() {
+                assert!(at > 10, "{name} takes more calls than {at}");
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn a_vanished_interface_is_drift_and_gets_a_new_gate() {
     let host = machine();
-    run(&FakeKernel::new(&host), &first(), Options::default()).expect("applies");
+    run(&FakeKernel::new(&host), &FIRST, Options::default()).expect("applies");
     host.remove_interface(None, "web");
     let kernel = FakeKernel::new(&host);
     let at = Host { kernel: &kernel, dirs: &Dirs::default() };
@@ -311,10 +345,10 @@ fn a_vanished_interface_is_drift_and_gets_a_new_gate() {
     let drift: Vec<_> = live.gates.iter().filter_map(|gate| gate.drift).collect();
     assert_eq!(drift, [Drift::Detached, Drift::Detached]);
 
-    let gone = run(&kernel, &first(), Options::default());
+    let gone = run(&kernel, &FIRST, Options::default());
     assert!(matches!(gone, Err(Error::NoInterface { .. })), "{gone:?}");
     host.add_interface(None, "web");
-    let outcome = run(&kernel, &first(), Options::default()).expect("applies");
+    let outcome = run(&kernel, &FIRST, Options::default()).expect("applies");
     assert_eq!(outcome.new_gates, 2);
     assert!(!status(&at).expect("status").live.expect("live").has_drift());
 }
@@ -322,13 +356,15 @@ fn a_vanished_interface_is_drift_and_gets_a_new_gate() {
 #[test]
 fn after_boot_nothing_is_live_and_apply_starts_afresh() {
     let host = machine();
-    run(&FakeKernel::new(&host), &first(), Options::default()).expect("applies");
+    run(&FakeKernel::new(&host), &FIRST, Options::default()).expect("applies");
     host.reboot();
     let kernel = FakeKernel::new(&host);
     let at = Host { kernel: &kernel, dirs: &Dirs::default() };
     let now = status(&at).expect("status");
     assert_eq!((now.live, now.lost), (None, Some((1, "first".to_owned()))));
-    run(&kernel, &second(), Options::default()).expect("applies");
+    let (artifact, bindings) = last_applied(&at).expect("readable").expect("kept");
+    assert_eq!((&artifact, &bindings), (&FIRST.0, &FIRST.1));
+    run(&kernel, &SECOND, Options::default()).expect("applies");
     assert_tidied(&host, "all went well");
 }
 
@@ -372,24 +408,24 @@ fn refusals_say_what_is_wrong() {
 fn privileges_locks_and_verdicts_are_checked_first() {
     let host = machine();
     let kernel = FakeKernel::new(&host).without(&[Capability::Bpf, Capability::Perfmon]);
-    let error = run(&kernel, &first(), Options::default()).expect_err("refused");
+    let error = run(&kernel, &FIRST, Options::default()).expect_err("refused");
     assert_eq!(error.to_string(), "missing privilege: CAP_BPF, CAP_PERFMON");
 
     let other = FakeKernel::new(&host);
     let lock = policyc_sys::Kernel::lock(&other, Path::new("/lock"), "x").expect("free");
-    let error = run(&FakeKernel::new(&host), &first(), Options::default()).expect_err("refused");
+    let error = run(&FakeKernel::new(&host), &FIRST, Options::default()).expect_err("refused");
     assert_eq!(error, Error::Locked { holder: "another process".to_owned() });
     drop(lock);
 
     let kernel = FakeKernel::new(&host);
     kernel.set_retval(7);
-    let error = run(&kernel, &first(), Options::default()).expect_err("refused");
+    let error = run(&kernel, &FIRST, Options::default()).expect_err("refused");
     assert_eq!(error.to_string(), "program `p0` returned 7 in its dry run, which is no verdict");
     drop(kernel);
     assert_eq!(state_dir_only(&host), [""; 0]);
 
     let dry = Options { dry_run: true, ..Options::default() };
-    let outcome = run(&FakeKernel::new(&host), &first(), dry).expect("loads");
+    let outcome = run(&FakeKernel::new(&host), &FIRST, dry).expect("loads");
     assert!(!outcome.live);
     assert_eq!(state_dir_only(&host), [""; 0]);
 }

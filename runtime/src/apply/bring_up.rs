@@ -19,6 +19,7 @@ use crate::generation::Generation;
 use crate::host::Host;
 use crate::journal::{Journal, Record};
 use crate::point::Mechanism;
+use crate::restore::{ARTIFACT, BINDINGS};
 
 /// The errno of a kernel without tcx.
 const EINVAL: i32 = 22;
@@ -70,8 +71,8 @@ impl<K: Kernel> BringUp<'_, K> {
         let bindings =
             serde_json::to_vec_pretty(self.bindings).map_err(|e| Error::Artifact(e.to_string()))?;
         let write = |name, bytes: &[u8]| self.host.kernel.write_file(&copy.join(name), bytes);
-        write("artifact", &artifact).or_doing("copy the artifact")?;
-        write("bindings.json", &bindings).or_doing("copy the bindings")
+        write(ARTIFACT, &artifact).or_doing("copy the artifact")?;
+        write(BINDINGS, &bindings).or_doing("copy the bindings")
     }
 
     fn pin(&self) -> Result<(), Error> {

@@ -11,7 +11,15 @@ use crate::SysError;
 /// A held lock; it ends with the value, and with the process.
 #[derive(Debug)]
 pub struct FileLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for FileLock {
+    /// Says so rather than only closing: a child that another thread is just
+    /// starting holds a copy of the descriptor until it executes.
+    fn drop(&mut self) {
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 /// Why a lock was not taken.
@@ -60,6 +68,6 @@ impl FileLock {
         file.set_len(0).map_err(io("ftruncate"))?;
         file.seek(SeekFrom::Start(0)).map_err(io("lseek"))?;
         writeln!(file, "{holder}").map_err(io("write"))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }

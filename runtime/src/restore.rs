@@ -1,0 +1,38 @@
+//! The copies of what was applied: to name rules when nobody has the artifact
+//! at hand, and to apply it again after boot.
+
+use policyc_bpf::Artifact;
+use policyc_sys::Kernel;
+
+use crate::bindings::Bindings;
+use crate::error::{Error, OrDoing};
+use crate::host::Host;
+
+/// File names in the copy of a generation.
+pub(crate) const ARTIFACT: &str = "artifact";
+pub(crate) const BINDINGS: &str = "bindings.json";
+
+/// The artifact and bindings of the generation that judges now; after boot, of
+/// the one that did. `None` if there is neither.
+///
+/// # Errors
+/// [`Error::Artifact`] when a copy was altered; what failed.
+pub fn last_applied<K: Kernel>(host: &Host<'_, K>) -> Result<Option<(Artifact, Bindings)>, Error> {
+    let journal = host.read_journal()?;
+    let live = match host.open_state()? {
+        Some(state) => {
+            let active = host.read_state(&state)?.active(host.kernel.now());
+            journal.generations().find(|record| record.parity == active)
+        }
+        None => journal.active.as_ref(),
+    };
+    let Some(record) = live.or(journal.lost.as_ref()) else { return Ok(None) };
+    let copy = host.dirs.copy(record.number);
+    let read = |name| host.kernel.read_file(&copy.join(name)).or_doing("read a copy");
+    let (Some(artifact), Some(bindings)) = (read(ARTIFACT)?, read(BINDINGS)?) else {
+        return Ok(None);
+    };
+    let artifact = Artifact::from_bytes(&artifact).map_err(|e| Error::Artifact(e.to_string()))?;
+    let bindings = serde_json::from_slice(&bindings).map_err(|e| Error::Artifact(e.to_string()))?;
+    Ok(Some((artifact, bindings)))
+}
