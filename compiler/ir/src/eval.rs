@@ -63,3 +63,38 @@ const fn signed(width: Width, a: u64) -> i64 {
     let unused = 64 - width.bits();
     ((a << unused) as i64) >> unused
 }
+
+impl CmpOp {
+    /// The compare that holds exactly when this one does not; `set` has none.
+    pub const fn negated(self) -> Option<Self> {
+        Some(match self {
+            Self::Eq => Self::Ne,
+            Self::Ne => Self::Eq,
+            Self::Ult => Self::Uge,
+            Self::Ule => Self::Ugt,
+            Self::Ugt => Self::Ule,
+            Self::Uge => Self::Ult,
+            Self::Slt => Self::Sge,
+            Self::Sle => Self::Sgt,
+            Self::Sgt => Self::Sle,
+            Self::Sge => Self::Slt,
+            Self::Set => return None,
+        })
+    }
+
+    /// The same compare with its operands exchanged.
+    #[must_use]
+    pub const fn exchanged(self) -> Self {
+        match self {
+            Self::Ult => Self::Ugt,
+            Self::Ule => Self::Uge,
+            Self::Ugt => Self::Ult,
+            Self::Uge => Self::Ule,
+            Self::Slt => Self::Sgt,
+            Self::Sle => Self::Sge,
+            Self::Sgt => Self::Slt,
+            Self::Sge => Self::Sle,
+            Self::Eq | Self::Ne | Self::Set => self,
+        }
+    }
+}

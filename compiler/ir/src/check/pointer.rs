@@ -111,12 +111,12 @@ impl<'a> Facts<'a> {
             Some(Terminator::Br { op, a, b, .. }) => {
                 let (op, other) = match (*a == value, *b == value) {
                     (true, false) => (*op, *b),
-                    (false, true) => (range::exchange(*op), *a),
+                    (false, true) => (op.exchanged(), *a),
                     _ => return range,
                 };
                 // KERNEL: 6.1 learns nothing from comparing two 32-bit registers.
                 let Some(n) = self.ranges[other].constant() else { return range };
-                let held = if index == 0 { Some(op) } else { range::negate(op) };
+                let held = if index == 0 { Some(op) } else { op.negated() };
                 held.map_or(range, |op| range.refine(op, n))
             }
             Some(Terminator::Switch { value: on, cases, .. }) if *on == value => {

@@ -95,35 +95,3 @@ pub(super) fn bin(op: BinOp, width: Width, a: Range, b: Range) -> Range {
     // What can wrap is masked to its width by the code; other results need no mask.
     known.unwrap_or(if wraps { Range::of(width) } else { Range::unknown(width) })
 }
-
-/// The compare that holds when `op` does not.
-pub(super) const fn negate(op: CmpOp) -> Option<CmpOp> {
-    Some(match op {
-        CmpOp::Eq => CmpOp::Ne,
-        CmpOp::Ne => CmpOp::Eq,
-        CmpOp::Ult => CmpOp::Uge,
-        CmpOp::Ule => CmpOp::Ugt,
-        CmpOp::Ugt => CmpOp::Ule,
-        CmpOp::Uge => CmpOp::Ult,
-        CmpOp::Slt => CmpOp::Sge,
-        CmpOp::Sle => CmpOp::Sgt,
-        CmpOp::Sgt => CmpOp::Sle,
-        CmpOp::Sge => CmpOp::Slt,
-        CmpOp::Set => return None,
-    })
-}
-
-/// The compare with its operands exchanged.
-pub(super) const fn exchange(op: CmpOp) -> CmpOp {
-    match op {
-        CmpOp::Ult => CmpOp::Ugt,
-        CmpOp::Ule => CmpOp::Uge,
-        CmpOp::Ugt => CmpOp::Ult,
-        CmpOp::Uge => CmpOp::Ule,
-        CmpOp::Slt => CmpOp::Sgt,
-        CmpOp::Sle => CmpOp::Sge,
-        CmpOp::Sgt => CmpOp::Slt,
-        CmpOp::Sge => CmpOp::Sle,
-        CmpOp::Eq | CmpOp::Ne | CmpOp::Set => op,
-    }
-}
