@@ -11,6 +11,8 @@ pub const LIMIT: Code = Code("P0702");
 pub const INTERNAL: Code = Code("P0703");
 /// Replies need a rule of their own: there is no connection tracking yet.
 pub const REPLIES: Code = Code("P0704");
+/// This host's tracepoints cannot be read.
+pub const HOST_UNREADABLE: Code = Code("P0705");
 /// A program of ours was rejected.
 pub const REJECTED: Code = Code("P0801");
 /// A fixture is not of the right shape.
@@ -22,6 +24,7 @@ pub const ALL: &[(Code, &str)] = &[
     (LIMIT, "limit of the target"),
     (INTERNAL, "bug in policyc"),
     (REPLIES, "replies need a rule of their own"),
+    (HOST_UNREADABLE, "tracepoints of this host cannot be read"),
     (REJECTED, "program rejected"),
     (FIXTURE, "malformed fixture"),
 ];
@@ -37,12 +40,33 @@ pub(crate) fn nothing_to_build() -> Diagnostic {
 }
 
 pub(crate) fn internal(message: &str) -> Diagnostic {
-    Diagnostic::internal(INTERNAL, message).with_help(REPORT_IT)
+    Diagnostic::internal(INTERNAL, marked_lines(message)).with_help(REPORT_IT)
+}
+
+/// Of a program that does not check only the lines that matter: those with a mark
+/// below them (`;  ^ what is wrong`).
+fn marked_lines(message: &str) -> String {
+    let lines: Vec<_> = message.lines().collect();
+    let is_mark = |line: &&str| line.starts_with(';');
+    let matters = |(n, line): &(usize, &&str)| {
+        *n == 0 || is_mark(line) || lines.get(n + 1).is_some_and(|next| is_mark(next))
+    };
+    if !lines.iter().any(|line| is_mark(line)) {
+        return message.to_owned();
+    }
+    let kept: Vec<_> = lines.iter().enumerate().filter(matters).map(|(_, l)| *l).collect();
+    kept.join("\n")
 }
 
 pub(crate) fn limit(message: &str) -> Diagnostic {
     Diagnostic::limit(LIMIT, message)
         .with_help("aggregate prefixes, or split the policies over several hosts")
+}
+
+pub(crate) fn host_unreadable(error: &std::io::Error) -> Diagnostic {
+    let message = format!("the formats of this host's tracepoints cannot be read: {error}");
+    Diagnostic::limit(HOST_UNREADABLE, message)
+        .with_help("run as root, or name a profile that `policyc profile` wrote with `--target`")
 }
 
 /// A placeholder that `at(None)` takes away again.

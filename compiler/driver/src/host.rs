@@ -1,33 +1,51 @@
-//! What this host is: facts for a profile, read from files.
-//!
-//! Probing by attaching is the runtime's; here is only what the kernel writes
-//! down: its BTF, its tracepoints' formats, its release.
+//! What this host is: facts for a profile, read from files and found by attaching.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io;
 
+use policyc_sys::SysError;
+use policyc_sys::probe;
 use policyc_target::{Feature, HostFacts, HostProblem, Profile};
 
-/// Where a trace file system can be mounted.
-const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+use crate::tracefs::{Tracefs, Unmount};
 
 /// A profile of this host with the formats of the named tracepoints
-/// (`category/event`), and what it lacks. A tracepoint that the host does not have
-/// is left out; the check of policies says so.
-pub fn profile(
-    features: BTreeSet<Feature>,
+/// (`category/event`) and no feature. A tracepoint that the host does not have is
+/// left out; the check of policies says so.
+///
+/// # Errors
+/// When formats cannot be read.
+pub fn facts(tracepoints: &BTreeSet<String>) -> io::Result<Profile> {
+    let tracefs = if tracepoints.is_empty() { None } else { Some(Tracefs::open()?) };
+    Ok(read(BTreeSet::new(), tracefs.as_ref(), tracepoints).0)
+}
+
+/// Everything about this host: all tracepoints, and the features that were found.
+///
+/// # Errors
+/// When formats cannot be read.
+pub fn profile(features: BTreeSet<Feature>) -> io::Result<(Profile, Vec<HostProblem>)> {
+    let tracefs = Tracefs::open()?;
+    let tracepoints = tracefs.tracepoints();
+    Ok(read(features, Some(&tracefs), &tracepoints))
+}
+
+fn read(
+    mut features: BTreeSet<Feature>,
+    tracefs: Option<&Tracefs>,
     tracepoints: &BTreeSet<String>,
 ) -> (Profile, Vec<HostProblem>) {
-    let kernel = proc_line("/proc/sys/kernel/osrelease");
+    let kernel = policyc_verify::kernel::running_release();
     let btf = fs::read("/sys/kernel/btf/vmlinux").ok();
-    let formats: Vec<(&str, String)> = tracepoints
-        .iter()
-        .filter_map(|name| {
-            let (category, event) = name.split_once('/')?;
-            Some((category, format_of(category, event)?))
-        })
-        .collect();
+    if btf.is_some() {
+        features.insert(Feature::KernelBtf);
+    }
+    let formats = tracepoints.iter().filter_map(|name| {
+        let (category, _) = name.split_once('/')?;
+        Some((category, tracefs?.format(name)?))
+    });
+    let formats: Vec<(&str, String)> = formats.collect();
     let facts = HostFacts {
         kernel: &kernel,
         architecture: std::env::consts::ARCH,
@@ -38,35 +56,35 @@ pub fn profile(
     Profile::from_host(&facts)
 }
 
-/// Every tracepoint of the named categories, as `category/event`.
-pub fn tracepoints(categories: &[&str]) -> BTreeSet<String> {
-    let Some(events) = events_folder() else { return BTreeSet::new() };
-    let mut found = BTreeSet::new();
-    for category in categories {
-        let Ok(entries) = fs::read_dir(events.join(category)) else { continue };
-        let names = entries.flatten().filter(|e| e.path().join("format").is_file());
-        found.extend(names.map(|e| format!("{category}/{}", e.file_name().to_string_lossy())));
+/// What came of trying one way to attach.
+#[derive(Debug)]
+pub struct Probed {
+    /// Its name in profiles.
+    pub feature: Feature,
+    /// What failed, if it did.
+    pub result: Result<(), SysError>,
+    /// What helps where it is missing.
+    pub remedy: &'static str,
+}
+
+/// Tries every way to attach that policyc uses; nothing stays attached or mounted.
+pub fn probe() -> Vec<Probed> {
+    let _unmount = Unmount::later();
+    let try_one = |feature: probe::Feature| Probed {
+        feature: target_feature(feature),
+        result: probe::probe(feature),
+        remedy: feature.remedy(),
+    };
+    probe::Feature::ALL.map(try_one).into()
+}
+
+const fn target_feature(feature: probe::Feature) -> Feature {
+    match feature {
+        probe::Feature::Tcx => Feature::AttachTcx,
+        probe::Feature::Clsact => Feature::AttachClsact,
+        probe::Feature::XdpGeneric => Feature::AttachXdpGeneric,
+        probe::Feature::CgroupSkb => Feature::AttachCgroupSkb,
+        probe::Feature::RawTracepoint => Feature::AttachRawTracepoint,
+        probe::Feature::Tracepoint => Feature::AttachTracepoint,
     }
-    found
-}
-
-/// Whether a trace file system is mounted.
-pub fn has_tracefs() -> bool {
-    events_folder().is_some()
-}
-
-fn events_folder() -> Option<PathBuf> {
-    TRACEFS.iter().map(|root| Path::new(root).join("events")).find(|path| path.is_dir())
-}
-
-fn format_of(category: &str, event: &str) -> Option<String> {
-    // Both come from a policy and name one folder each, not a path.
-    if [category, event].iter().any(|name| name.contains('/') || name.starts_with('.')) {
-        return None;
-    }
-    fs::read_to_string(events_folder()?.join(category).join(event).join("format")).ok()
-}
-
-fn proc_line(path: &str) -> String {
-    fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default()
 }

@@ -18,5 +18,6 @@ pub mod render;
 pub mod session;
 pub mod size;
 pub mod suite;
+pub mod tracefs;
 pub mod verification;
 pub mod who;

@@ -5,6 +5,7 @@
 //! into bytecode. Nothing else knows the order.
 
 use std::collections::BTreeSet;
+use std::io;
 
 use policyc_base::{Diagnostic, FileId, PrimaryMap};
 use policyc_bpf::{Object, Program};
@@ -59,22 +60,27 @@ pub fn read(session: &mut Session, input: &Input) -> Policy {
     if !input.inventory.is_empty() {
         network::lint::unmatched(&policies.network, &inventory, origins, sink);
     }
-    let profile = input.profile.clone().unwrap_or_else(|| host_profile(&policies.tracing));
-    let documents = policies.tracing.iter();
+    let profile = input.profile.clone().map_or_else(|| host_profile(&policies.tracing), Ok);
+    let documents = if profile.is_ok() { &policies.tracing[..] } else { &[] };
+    let profile = profile.unwrap_or_else(|error| {
+        sink.push(codes::host_unreadable(&error));
+        Profile::default()
+    });
+    let documents = documents.iter();
     let tracing = documents.filter_map(|doc| tracing::check(doc, &profile, origins, sink));
     let tracing = tracing.collect();
     Policy { network: policies.network, tracing, inventory, dialect, profile }
 }
 
 /// This host, as far as the documents ask for it.
-fn host_profile(documents: &[TracingDoc]) -> Profile {
+fn host_profile(documents: &[TracingDoc]) -> io::Result<Profile> {
     if documents.is_empty() {
-        return Profile::default();
+        return Ok(Profile::default());
     }
     let hooks = documents.iter().flat_map(|doc| &doc.tracepoints);
     let names = hooks.map(|hook| format!("{}/{}", hook.subsystem.value, hook.event.value));
     let wanted: BTreeSet<String> = names.collect();
-    host::profile(BTreeSet::new(), &wanted).0
+    host::facts(&wanted)
 }
 
 /// What was decided.
@@ -126,7 +132,8 @@ pub fn lower(policy: &Policy, decided: &Decided) -> Result<Lowered, CodegenError
 /// A bug: what the passes made does not check.
 pub fn optimise(lowered: &mut Lowered) -> Result<(), CodegenError> {
     let internal = |error: opt::OptError| CodegenError::internal(error.to_string());
-    opt::optimise(&mut lowered.module, opt::PassSet::all().without(opt::Pass::ThreadJumps)).map_err(internal)?;
+    opt::optimise(&mut lowered.module, opt::PassSet::all())
+        .map_err(internal)?;
     let names: Vec<&str> = lowered.plans.iter().map(|plan| plan.name.as_str()).collect();
     opt::keep(&mut lowered.module, &names);
     for plan in &mut lowered.plans {
