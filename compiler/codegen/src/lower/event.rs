@@ -261,7 +261,8 @@ impl Lowering<'_> {
         let events = self.b.map_addr(self.maps.events);
         let size = self.b.const_u64(u64::from(self.layout.size));
         let flags = self.b.const_u64(0);
-        self.b.helper(Helper::RingbufOutput, [events, record, size, flags]);
+        let sent = self.b.helper(Helper::RingbufOutput, [events, record, size, flags]);
+        self.b.call(self.module, self.library.count_lost, [sent]);
     }
 
     /// The parent's process id and the process's arguments, as far as the profile

@@ -68,6 +68,7 @@ impl Maps {
         let decisions = decisions.max(1) as u32;
         self.add(map("config", MapKind::Array, (4, 8), 1, MapRole::Binding));
         self.add(map("counters", MapKind::PercpuArray, (4, 16), decisions, MapRole::Scratch));
+        self.add(map("events_lost", MapKind::PercpuArray, (4, 8), 1, MapRole::Shared));
         self.add(map("events", MapKind::Ringbuf, (0, 0), RING, MapRole::Shared))
     }
 

@@ -78,6 +78,7 @@ impl PacketLib {
 pub(super) struct EventLib {
     pub(super) count: FuncId,
     pub(super) generation: FuncId,
+    pub(super) count_lost: FuncId,
 }
 
 impl EventLib {
@@ -86,7 +87,10 @@ impl EventLib {
     /// # Errors
     /// See [`find`].
     pub(super) fn find(module: &Module) -> Result<Self, CodegenError> {
-        let (count, generation) = (find(module, "count")?, find(module, "generation")?);
-        Ok(Self { count, generation })
+        Ok(Self {
+            count: find(module, "count")?,
+            generation: find(module, "generation")?,
+            count_lost: find(module, "count_lost")?,
+        })
     }
 }
