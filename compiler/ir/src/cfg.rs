@@ -18,6 +18,9 @@ pub struct Cfg {
     /// One entry for each edge, so that a block with both arms of a branch appears twice.
     preds: SecondaryMap<Block, Vec<Block>>,
     idom: SecondaryMap<Block, Option<Block>>,
+    /// Numbers of a block in the dominator tree, on the way down and up: a block
+    /// dominates those whose numbers lie between its own.
+    span: SecondaryMap<Block, (usize, usize)>,
     back_edge: Option<(Block, Block)>,
 }
 
@@ -29,11 +32,13 @@ impl Cfg {
             position: SecondaryMap::default(),
             preds: SecondaryMap::default(),
             idom: SecondaryMap::default(),
+            span: SecondaryMap::default(),
             back_edge: None,
         };
         if let Some(entry) = func.entry() {
             cfg.visit(func, entry);
             cfg.dominators(entry);
+            cfg.number(entry);
         }
         cfg
     }
@@ -103,6 +108,28 @@ impl Cfg {
         if self.position[a] < self.position[b] { a } else { b }
     }
 
+    fn number(&mut self, entry: Block) {
+        let mut children: SecondaryMap<Block, Vec<Block>> = SecondaryMap::default();
+        for block in &self.order {
+            if let Some(idom) = self.idom[*block] {
+                children[idom].push(*block);
+            }
+        }
+        let mut clock = 0;
+        let mut stack = vec![entry];
+        self.span[entry].0 = clock;
+        while let Some(block) = stack.last().copied() {
+            clock += 1;
+            if let Some(child) = children[block].pop() {
+                self.span[child].0 = clock;
+                stack.push(child);
+            } else {
+                self.span[block].1 = clock;
+                stack.pop();
+            }
+        }
+    }
+
     /// Reachable blocks; without cycles, every block stands after its predecessors.
     pub fn order(&self) -> &[Block] {
         &self.order
@@ -123,20 +150,12 @@ impl Cfg {
         self.idom[block]
     }
 
-    /// Whether every way to `b` leads through `a`; a block dominates itself.
+    /// Whether every way to `b` leads through `a`; a block dominates itself. Blocks
+    /// that cannot be reached dominate nothing else and are dominated by nothing else.
     pub fn dominates(&self, a: Block, b: Block) -> bool {
-        let target = self.position[a];
-        let mut at = Some(b);
-        while let Some(block) = at {
-            if block == a {
-                return true;
-            }
-            if self.position[block] < target {
-                return false;
-            }
-            at = self.idom[block];
-        }
-        false
+        let reachable = self.is_reachable(a) && self.is_reachable(b);
+        let ((down_a, up_a), (down_b, up_b)) = (self.span[a], self.span[b]);
+        a == b || reachable && down_a <= down_b && up_b <= up_a
     }
 
     /// The predecessor of a block that is entered by one edge only: what that edge

@@ -212,11 +212,13 @@ impl Checker<'_> {
         let Some(Pointer::Packet { root, offset: at, .. }) = self.facts.pointer(base) else {
             return;
         };
-        let guarded = self.facts.guarded(root, self.block);
         let start = i128::from(at) + i128::from(offset);
         let end = start + i128::from(size);
+        let enough = u64::try_from(end).unwrap_or(u64::MAX);
+        let guarded = self.facts.guarded(root, self.block, enough);
         if start < 0 || end > guarded.into() {
             let name = name(self.func, base);
+            let guarded = self.facts.guarded(root, self.block, u64::MAX);
             let have = i128::from(guarded) - i128::from(at);
             let have = have.max(0);
             let end = i128::from(offset) + i128::from(size);

@@ -76,11 +76,11 @@ impl<'a> Facts<'a> {
         self.pointers[value]
     }
 
-    /// Bytes behind `root` that guards allow at a block.
-    pub(super) fn guarded(&self, root: Value, block: Block) -> u64 {
+    /// Bytes behind `root` that guards allow at a block: all of them, or `enough`.
+    pub(super) fn guarded(&self, root: Value, block: Block, enough: u64) -> u64 {
         let mut reach = 0;
         let mut at = Some(block);
-        while let Some(block) = at {
+        while let Some(block) = at.filter(|_| reach < enough) {
             if let Some((pred, 0)) = self.only_edge(block)
                 && let Some(Terminator::Guard { ptr, len, .. }) = self.term(pred)
                 && let Some(Pointer::Packet { root: guarded, offset, .. }) = self.pointers[*ptr]
