@@ -191,6 +191,7 @@ pub(crate) fn good() -> Vec<(&'static str, Object)> {
         ("tail-call", tail_call().object(ProgramKind::Tc)),
         ("load-bytes", load_bytes().object(ProgramKind::Tc)),
         ("tracepoint-argument", tracepoint_argument().object(syscall())),
+        ("text-in-record", text_in_record()),
     ]
 }
 
@@ -381,4 +382,24 @@ fn load_bytes() -> Asm {
 
 fn tracepoint_argument() -> Asm {
     Asm::new().push([Insn::load(Size::DW, R6, R1, 16)]).ret(0)
+}
+
+/// A text whose place in the record is in the record (`__data_loc`).
+fn text_in_record() -> Object {
+    let mut program = Asm::new()
+        .push([
+            Insn::load(Size::W, R3, R1, 8),
+            Insn::alu64(AluOp::And, R3, 0xffff),
+            Insn::alu64(AluOp::Add, R1, R3),
+            Insn::mov64(R3, R1),
+            Insn::mov64(R1, R10),
+            Insn::alu64(AluOp::Add, R1, -16),
+        ])
+        .mov(R2, 16)
+        .call(115)
+        .push([Insn::load(Size::B, R1, R10, -16)])
+        .ret(0)
+        .program(syscall());
+    program.license = License::DualMitGpl;
+    object([program])
 }

@@ -9,7 +9,8 @@
 //! constants 0 as divisor and 64 as shift, results that the hook does not know,
 //! reservations that leak) and refused 4 that the kernel accepts (stack bytes
 //! that are read without having been written, which kernels from 6.3 allow;
-//! addresses stored in map values; bounds learnt from 32-bit operations). It
+//! addresses stored in map values; bounds learnt from 32-bit operations). Beside
+//! these it refuses addresses behind the context as what `probe_read` reads. It
 //! does not follow reservations, types of kernel structures, or how much the
 //! kernel's verifier has patience for; and it is slow on long programs.
 

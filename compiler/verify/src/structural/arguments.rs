@@ -29,7 +29,7 @@ pub(crate) fn argument(
     let wrong = || format!("argument {position} of `{}` is {}", helper.name, value.describe());
     match (*arg, value) {
         (Arg::Ctx, Value::Context) => Ok(()),
-        (Arg::Number, Value::Number { .. }) => Ok(()),
+        (Arg::Number, Value::Number { .. }) | (Arg::Unsafe, _) => Ok(()),
         (Arg::Map(kinds), Value::Map(map)) => {
             let fits = env.object.maps.get(map).is_some_and(|map| kinds.contains(&map.kind));
             ensure(fits, || format!("`{}` does not take this kind of map", helper.name))

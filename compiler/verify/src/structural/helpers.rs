@@ -38,6 +38,8 @@ pub(crate) enum Arg {
     Reserved,
     /// Any number.
     Number,
+    /// Any number or address: the helper reads from it with care.
+    Unsafe,
 }
 
 /// What R0 is afterwards.
@@ -150,7 +152,7 @@ const PROGS: &[MapKind] = &[MapKind::ProgArray];
 
 use Arg::{
     AllocSize, Ctx, Map, MapKey, MapValue, Mem, MemOrNull, MemOut, Number, Reserved, Size,
-    SizeOrZero,
+    SizeOrZero, Unsafe,
 };
 use Return::{Nothing, ReservedOrNull, ValueOrNull};
 
@@ -183,10 +185,10 @@ static TABLE: &[Helper] = &[
     gpl(row(35, "get_current_task", TRACING, &[], NUM)),
     row(80, "get_current_cgroup_id", TRACING, &[], NUM),
     row(123, "get_current_ancestor_cgroup_id", TRACING, &[Number], NUM),
-    gpl(row(112, "probe_read_user", TRACING, &[MemOut, SizeOrZero, Number], NUM)),
-    gpl(row(113, "probe_read_kernel", TRACING, &[MemOut, SizeOrZero, Number], NUM)),
-    gpl(row(114, "probe_read_user_str", TRACING, &[MemOut, SizeOrZero, Number], NUM)),
-    gpl(row(115, "probe_read_kernel_str", TRACING, &[MemOut, SizeOrZero, Number], NUM)),
+    gpl(row(112, "probe_read_user", TRACING, &[MemOut, SizeOrZero, Unsafe], NUM)),
+    gpl(row(113, "probe_read_kernel", TRACING, &[MemOut, SizeOrZero, Unsafe], NUM)),
+    gpl(row(114, "probe_read_user_str", TRACING, &[MemOut, SizeOrZero, Unsafe], NUM)),
+    gpl(row(115, "probe_read_kernel_str", TRACING, &[MemOut, SizeOrZero, Unsafe], NUM)),
     // The packet and its socket.
     moves(row(9, "skb_store_bytes", TC, &[Ctx, Number, Mem, Size, Number], NUM)),
     moves(row(10, "l3_csum_replace", TC, &[Ctx, Number, Number, Number, Number], NUM)),

@@ -101,7 +101,7 @@ pub enum AccessMode {
 }
 
 impl Obligation {
-    /// Its stable name, for reports: `stack-initialised` and the like.
+    /// Its stable name, for reports: `jump-forward`.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::ValidName => "valid-name",

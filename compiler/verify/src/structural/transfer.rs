@@ -143,6 +143,7 @@ fn shifted(pointer: Value, op: AluOp, by: Range, slot: usize) -> Option<Value> {
         Value::Packet(packet) if min == max => {
             Some(Value::Packet(Packet { off: packet.off.checked_add(min)?, ..packet }))
         }
+        Value::Context => Some(Value::Opaque),
         // Of a sum that is not constant nothing was compared with the end yet.
         Value::Packet(packet) => Some(Value::Packet(Packet {
             id: Id::made_at(slot),

@@ -114,6 +114,9 @@ pub(crate) enum Value {
     Region(Region),
     Packet(Packet),
     PacketEnd,
+    /// An address that may only be handed to a helper which reads with care:
+    /// the context plus something.
+    Opaque,
 }
 
 impl Value {
@@ -138,6 +141,7 @@ impl Value {
             }
             Self::Packet(_) => "a packet address".into(),
             Self::PacketEnd => "the packet's end".into(),
+            Self::Opaque => "an address behind the context".into(),
         }
     }
 }

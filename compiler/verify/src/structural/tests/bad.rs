@@ -272,6 +272,12 @@ fn memory() {
         ("access", Some(0), insns([read(Size::B, R1, 76), r0, exit])),
         ("access", Some(0), insns([Insn::store_imm(Size::W, R1, 16, 0), r0, exit])),
         ("access", Some(0), Asm::new().push([read(Size::DW, R1, 0)]).ret(0).object(syscall())),
+        // An address behind the context is for helpers only.
+        (
+            "access",
+            Some(1),
+            Asm::new().add(R1, 16).push([read(Size::DW, R1, 0)]).ret(0).object(syscall()),
+        ),
         // Stack.
         ("access", Some(0), insns([read(Size::B, R10, 0), r0, exit])),
         ("access", Some(0), insns([Insn::store_imm(Size::DW, R10, -520, 0), r0, exit])),
