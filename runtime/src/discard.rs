@@ -1,7 +1,7 @@
 //! Taking generations and gates off the host. Every function here can be
 //! interrupted and called again.
 
-use policyc_sys::{Kernel, SysError};
+use policyc_sys::{Kernel, SysError, errno};
 
 use crate::error::{Error, OrDoing};
 use crate::generation::unpin;
@@ -19,15 +19,13 @@ pub(crate) fn discard<K: Kernel>(
     journal: &mut Journal,
     record: &Record,
 ) -> Result<(), Error> {
-    let gates = std::mem::take(&mut journal.gates);
-    for gate in gates {
-        if journal.generations().any(|other| other.uses(gate.id)) {
-            clear_slot(host, &gate, record.parity)?;
-            journal.gates.push(gate);
-        } else {
-            tear_down(host, &gate)?;
-        }
+    let in_use = |gate: &Gate| journal.generations().any(|other| other.uses(gate.id));
+    let (kept, unused): (Vec<_>, Vec<_>) = journal.gates.iter().cloned().partition(in_use);
+    for gate in &kept {
+        clear_slot(host, gate, record.parity)?;
     }
+    tear_down(host, &unused)?;
+    journal.gates = kept;
     unpin(host, record.number)?;
     let is_lost = journal.lost.as_ref().is_some_and(|lost| lost.number == record.number);
     if !is_lost {
@@ -36,19 +34,33 @@ pub(crate) fn discard<K: Kernel>(
     Ok(())
 }
 
-/// Removes a gate. Its attachment goes first: a gate with an empty slot denies.
-pub(crate) fn tear_down<K: Kernel>(host: &Host<'_, K>, gate: &Gate) -> Result<(), Error> {
-    let dir = host.dirs.gate(gate.id);
-    let pin = dir.join("link");
+/// Removes gates: first what attaches them, then, when none can be running any
+/// more, their slots. A gate with an empty slot denies.
+pub(crate) fn tear_down<K: Kernel>(host: &Host<'_, K>, gates: &[Gate]) -> Result<(), Error> {
+    if gates.is_empty() {
+        return Ok(());
+    }
+    for gate in gates {
+        detach(host, gate)?;
+    }
+    host.kernel.grace_period().or_doing("wait for running programs to end")?;
+    for gate in gates {
+        host.remove_dir(&host.dirs.gate(gate.id))?;
+    }
+    Ok(())
+}
+
+fn detach<K: Kernel>(host: &Host<'_, K>, gate: &Gate) -> Result<(), Error> {
+    let pin = host.dirs.gate(gate.id).join("link");
     // The descriptor is the last reference: closing it detaches now, where
     // removing the pin last would detach some time later.
     let link = host.kernel.open_link(&pin).or_doing("open a link")?;
     host.remove(&pin)?;
     drop(link);
-    if gate.mechanism != Some(Mechanism::Tcx) {
-        remove_filter(host, gate)?;
+    if gate.mechanism == Some(Mechanism::Tcx) {
+        return Ok(());
     }
-    host.remove_dir(&dir)
+    remove_filter(host, gate)
 }
 
 fn remove_filter<K: Kernel>(host: &Host<'_, K>, gate: &Gate) -> Result<(), Error> {
@@ -63,10 +75,9 @@ fn remove_filter<K: Kernel>(host: &Host<'_, K>, gate: &Gate) -> Result<(), Error
 }
 
 /// The namespace or interface is not there any more, and so nothing on it.
-fn is_gone(error: &SysError) -> bool {
-    const ENOENT: i32 = 2;
-    const ENODEV: i32 = 19;
-    error.is(ENOENT) || error.is(ENODEV)
+pub(crate) fn is_gone(error: &SysError) -> bool {
+    let no_namespace = error.call == "setns" && error.is(errno::EINVAL);
+    error.is(errno::ENOENT) || error.is(errno::ENODEV) || no_namespace
 }
 
 /// Empties a gate's slot of a parity that is not active.

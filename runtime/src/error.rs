@@ -5,8 +5,8 @@
 
 use std::path::PathBuf;
 
-use policyc_sys::SysError;
 use policyc_sys::host::Capability;
+use policyc_sys::{SysError, errno};
 
 use crate::point::Point;
 
@@ -251,7 +251,7 @@ impl Error {
             }
             Self::Journal { .. } => "`policyc remove --all` starts afresh",
             Self::NoEvents(_) => "apply an artifact that reports events",
-            Self::Sys { error, .. } if error.is(libc_errno::EPERM) => {
+            Self::Sys { error, .. } if error.is(errno::EPERM) => {
                 "run as root, or grant CAP_BPF and CAP_NET_ADMIN"
             }
             Self::Sys { .. } => "the kernel's word is in the message; nothing was changed",
@@ -260,23 +260,14 @@ impl Error {
     }
 }
 
-/// The errnos that help depends on; the numbers are Linux's own.
-mod libc_errno {
-    pub(super) const EPERM: i32 = 1;
-    pub(super) const EBUSY: i32 = 16;
-    pub(super) const EEXIST: i32 = 17;
-    pub(super) const ENODEV: i32 = 19;
-    pub(super) const EINVAL: i32 = 22;
-}
-
 fn attach_help(error: &SysError) -> &'static str {
     match error.errno {
-        libc_errno::EBUSY | libc_errno::EEXIST => {
+        errno::EBUSY | errno::EEXIST => {
             "another program is attached there that shares with nobody; policyc leaves it alone"
         }
-        libc_errno::ENODEV => "the interface went away; apply again when it is back",
-        libc_errno::EINVAL => "`policyc profile` shows what this kernel can attach",
-        libc_errno::EPERM => "run as root, or grant CAP_NET_ADMIN, and CAP_PERFMON for tracing",
+        errno::ENODEV => "the interface went away; apply again when it is back",
+        errno::EINVAL => "`policyc profile` shows what this kernel can attach",
+        errno::EPERM => "run as root, or grant CAP_NET_ADMIN, and CAP_PERFMON for tracing",
         _ => "`policyc profile` shows what this host can attach",
     }
 }

@@ -166,72 +166,107 @@ enum Used {
 
 /// The code of a gate, and which slot of it loads which map.
 fn code(kind: &ProgramKind, id: u32) -> (Vec<Insn>, Vec<(usize, Used)>) {
-    let mut code = Vec::new();
-    let mut uses = Vec::new();
-    let mut load_map = |code: &mut Vec<Insn>, dst: Reg, used: Used| {
-        uses.push((code.len(), used));
-        code.extend(Insn::lddw_from(dst, Imm64::Value(0)));
-    };
-    let mut to_end = Vec::new();
+    let mut gate = Assembly::default();
+    gate.push(Insn::mov64(Reg::R6, Reg::R1));
+    gate.leave_id(kind, id);
+    gate.choose_parity();
+    gate.enter_slots();
+    gate.end(verdicts(kind).deny);
+    (gate.code, gate.uses)
+}
 
-    code.push(Insn::mov64(Reg::R6, Reg::R1));
-    match kind {
-        ProgramKind::Tc | ProgramKind::CgroupSkb(_) => {
-            // KERNEL: not a store of a constant, which the context takes only
-            // since 6.5.
-            code.push(Insn::mov32_imm(Reg::R2, id as i32));
-            code.push(Insn::store(Size::W, Reg::R6, SKB_CB0, Reg::R2));
-        }
-        ProgramKind::Xdp => {
-            code.push(Insn::store_imm(Size::W, Reg::R10, -4, 0));
-            load_map(&mut code, Reg::R1, Used::Frame);
-            code.push(Insn::mov64(Reg::R2, Reg::R10));
-            code.push(Insn::alu64(AluOp::Add, Reg::R2, -4));
-            code.push(Insn::call_helper(helper::MAP_LOOKUP_ELEM));
-            to_end.push(code.len());
-            code.push(Insn::jump(JmpOp::Eq, Reg::R0, 0, 0));
-            code.push(Insn::mov32_imm(Reg::R2, id as i32));
-            code.push(Insn::store(Size::W, Reg::R0, 0, Reg::R2));
-        }
-        ProgramKind::RawTracepoint(_) | ProgramKind::Tracepoint { .. } => {}
+/// Code in the making. r6 is the context, r7 the state word.
+#[derive(Default)]
+struct Assembly {
+    code: Vec<Insn>,
+    uses: Vec<(usize, Used)>,
+    /// Jumps to the end, still without distance.
+    to_end: Vec<usize>,
+}
+
+impl Assembly {
+    fn push(&mut self, insn: Insn) -> usize {
+        self.code.push(insn);
+        self.code.len() - 1
     }
 
-    // r7 = the state word, read once.
-    load_map(&mut code, Reg::R2, Used::State);
-    code.push(Insn::load(Size::DW, Reg::R7, Reg::R2, 0));
-    // Without a pending confirmation the deadline is not looked at.
-    code.push(Insn::jump(JmpOp::Set, Reg::R7, PENDING as i32, 1));
-    code.push(Insn::ja(5));
-    code.push(Insn::call_helper(helper::KTIME_GET_NS));
-    code.push(Insn::mov64(Reg::R1, Reg::R7));
-    code.push(Insn::alu64(AluOp::Rsh, Reg::R1, DEADLINE_SHIFT as i32));
-    code.push(Insn::jump(JmpOp::Lt, Reg::R0, Reg::R1, 1));
-    code.push(Insn::alu64(AluOp::Xor, Reg::R7, 1));
+    fn load_map(&mut self, dst: Reg, used: Used) {
+        self.uses.push((self.code.len(), used));
+        self.code.extend(Insn::lddw_from(dst, Imm64::Value(0)));
+    }
 
-    // Two code paths, so that each tail call has a constant index.
-    code.push(Insn::alu64(AluOp::And, Reg::R7, 1));
-    let odd = code.len();
-    code.push(Insn::jump(JmpOp::Ne, Reg::R7, 0, 0));
-    for parity in [Parity::Even, Parity::Odd] {
-        if parity == Parity::Odd {
-            let distance = code.len() - odd - 1;
-            code[odd].off = distance as i16;
-        }
-        code.push(Insn::mov64(Reg::R1, Reg::R6));
-        load_map(&mut code, Reg::R2, Used::Slots);
-        code.push(Insn::mov64_imm(Reg::R3, parity.slot() as i32));
-        code.push(Insn::call_helper(helper::TAIL_CALL));
-        if parity == Parity::Even {
-            to_end.push(code.len());
-            code.push(Insn::ja(0));
+    /// Makes the jump at `jump` land on the next instruction.
+    fn land(&mut self, jump: usize) {
+        // INVARIANT: `jump` came from `push`, and a gate is some 40 slots long.
+        self.code[jump].off = (self.code.len() - jump - 1) as i16;
+    }
+
+    /// Leaves the attach id where the program behind looks for it.
+    fn leave_id(&mut self, kind: &ProgramKind, id: u32) {
+        match kind {
+            ProgramKind::Tc | ProgramKind::CgroupSkb(_) => {
+                // KERNEL: not a store of a constant, which the context takes
+                // only since 6.5.
+                self.push(Insn::mov32_imm(Reg::R2, id as i32));
+                self.push(Insn::store(Size::W, Reg::R6, SKB_CB0, Reg::R2));
+            }
+            ProgramKind::Xdp => {
+                self.push(Insn::store_imm(Size::W, Reg::R10, -4, 0));
+                self.load_map(Reg::R1, Used::Frame);
+                self.push(Insn::mov64(Reg::R2, Reg::R10));
+                self.push(Insn::alu64(AluOp::Add, Reg::R2, -4));
+                self.push(Insn::call_helper(helper::MAP_LOOKUP_ELEM));
+                let missing = self.push(Insn::jump(JmpOp::Eq, Reg::R0, 0, 0));
+                self.to_end.push(missing);
+                self.push(Insn::mov32_imm(Reg::R2, id as i32));
+                self.push(Insn::store(Size::W, Reg::R0, 0, Reg::R2));
+            }
+            // Nobody in particular is judged.
+            ProgramKind::RawTracepoint(_) | ProgramKind::Tracepoint { .. } => {}
         }
     }
 
-    let end = code.len();
-    for jump in to_end {
-        code[jump].off = (end - jump - 1) as i16;
+    /// Reads the state word, once, and leaves the parity to use in bit 0.
+    fn choose_parity(&mut self) {
+        self.load_map(Reg::R2, Used::State);
+        self.push(Insn::load(Size::DW, Reg::R7, Reg::R2, 0));
+        // The deadline counts only while a confirmation is pending.
+        let pending = self.push(Insn::jump(JmpOp::Set, Reg::R7, PENDING as i32, 0));
+        let confirmed = self.push(Insn::ja(0));
+        self.land(pending);
+        self.push(Insn::call_helper(helper::KTIME_GET_NS));
+        self.push(Insn::mov64(Reg::R1, Reg::R7));
+        self.push(Insn::alu64(AluOp::Rsh, Reg::R1, DEADLINE_SHIFT as i32));
+        let in_time = self.push(Insn::jump(JmpOp::Lt, Reg::R0, Reg::R1, 0));
+        self.push(Insn::alu64(AluOp::Xor, Reg::R7, 1));
+        self.land(in_time);
+        self.land(confirmed);
     }
-    code.push(Insn::mov64_imm(Reg::R0, verdicts(kind).deny));
-    code.push(Insn::exit());
-    (code, uses)
+
+    /// One path per parity, so that each tail call has a constant index.
+    fn enter_slots(&mut self) {
+        self.push(Insn::alu64(AluOp::And, Reg::R7, 1));
+        let odd = self.push(Insn::jump(JmpOp::Ne, Reg::R7, 0, 0));
+        self.enter_slot(Parity::Even);
+        let empty = self.push(Insn::ja(0));
+        self.to_end.push(empty);
+        self.land(odd);
+        self.enter_slot(Parity::Odd);
+    }
+
+    /// Does not come back unless the slot is empty.
+    fn enter_slot(&mut self, parity: Parity) {
+        self.push(Insn::mov64(Reg::R1, Reg::R6));
+        self.load_map(Reg::R2, Used::Slots);
+        self.push(Insn::mov64_imm(Reg::R3, parity.slot() as i32));
+        self.push(Insn::call_helper(helper::TAIL_CALL));
+    }
+
+    fn end(&mut self, deny: i32) {
+        for jump in std::mem::take(&mut self.to_end) {
+            self.land(jump);
+        }
+        self.push(Insn::mov64_imm(Reg::R0, deny));
+        self.push(Insn::exit());
+    }
 }

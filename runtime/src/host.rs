@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use policyc_sys::host::LockError;
-use policyc_sys::{Kernel, SysError};
+use policyc_sys::{Kernel, SysError, errno};
 
 use crate::error::{Error, OrDoing};
 use crate::state::StateWord;
@@ -114,7 +114,9 @@ impl<K: Kernel> Host<'_, K> {
     pub(crate) fn read_state(&self, state: &K::Map) -> Result<StateWord, Error> {
         let value = self.kernel.map_lookup(state, &KEY_0).or_doing("read the state word")?;
         let word = value.and_then(|v| v.try_into().ok()).map(u64::from_ne_bytes);
-        let missing = || Error::sys("read the state word", SysError::new("BPF_MAP_LOOKUP_ELEM", 2));
+        let missing = || {
+            Error::sys("read the state word", SysError::new("BPF_MAP_LOOKUP_ELEM", errno::ENOENT))
+        };
         word.map(StateWord).ok_or_else(missing)
     }
 

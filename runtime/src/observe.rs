@@ -9,14 +9,11 @@
 use std::time::Duration;
 
 use policyc_sys::bpf::{Map, obj_get};
+use policyc_sys::errno;
 use policyc_sys::ringbuf::Ringbuf;
 
 use crate::error::{Error, OrDoing};
 use crate::host::Dirs;
-
-/// `poll` was interrupted by a signal.
-const EINTR: i32 = 4;
-const ENOENT: i32 = 2;
 
 /// The only reader of the events of a host.
 #[derive(Debug)]
@@ -33,7 +30,7 @@ impl Events {
     pub fn open(dirs: &Dirs) -> Result<Self, Error> {
         let open = |name: &str| match obj_get(&dirs.shared().join(name)) {
             Ok(fd) => Map::from_fd(fd).map(Some),
-            Err(error) if error.is(ENOENT) => Ok(None),
+            Err(error) if error.is(errno::ENOENT) => Ok(None),
             Err(error) => Err(error),
         };
         let ring = open("events").or_doing("open the event ring")?;
@@ -53,7 +50,7 @@ impl Events {
         }
         match self.ring.wait(timeout) {
             Ok(_) => Ok(self.ring.next_record()),
-            Err(error) if error.is(EINTR) => Ok(None),
+            Err(error) if error.is(errno::EINTR) => Ok(None),
             Err(error) => Err(Error::sys("wait for events", error)),
         }
     }

@@ -42,9 +42,7 @@ fn nothing_live<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Result<
     for record in [next, journal.previous.take()].into_iter().flatten() {
         discard(host, journal, &record)?;
     }
-    for gate in std::mem::take(&mut journal.gates) {
-        tear_down(host, &gate)?;
-    }
+    tear_down(host, &std::mem::take(&mut journal.gates))?;
     sweep(host, journal)?;
     host.write_journal(journal)
 }
@@ -154,9 +152,7 @@ fn bury_dead_gates<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Resu
     if dead.is_empty() {
         return Ok(());
     }
-    for gate in &dead {
-        tear_down(host, gate)?;
-    }
+    tear_down(host, &dead)?;
     journal.gates.retain(|gate| !dead.contains(gate));
     host.write_journal(journal)
 }

@@ -27,10 +27,7 @@ pub fn remove<K: Kernel>(host: &Host<'_, K>, all: bool) -> Result<bool, Error> {
         return Err(Error::ForeignPins { pins, state });
     }
 
-    // Gates first: one whose slots are empty denies.
-    for gate in std::mem::take(&mut journal.gates) {
-        tear_down(host, &gate)?;
-    }
+    tear_down(host, &std::mem::take(&mut journal.gates))?;
     if !all && let Some(active) = journal.active.take() {
         unpin(host, active.number)?;
         journal.lost = Some(active);

@@ -12,10 +12,9 @@ use policyc_runtime::{
     Attach, Binding, Bindings, Dirs, Drift, Error, Host, Mechanism, Options, Outcome, Port, Side,
     apply, confirm, last_applied, remove, rollback, status,
 };
+use policyc_sys::errno;
 use policyc_sys::host::Capability;
 use policyc_sys::kernel::{FakeHost, FakeKernel};
-
-const EIO: i32 = 5;
 
 fn port(interface: &str, side: Side) -> Port {
     Port { interface: interface.to_owned(), netns: None, side }
@@ -181,7 +180,7 @@ fn a_failure_at_any_call_leaves_what_was_live() {
         for at in 0..calls(start_with_one) {
             let host = stage(start_with_one);
             let (before, objects) = (judged(&host), state_dir_only(&host));
-            let kernel = FakeKernel::new(&host).failing_at(at, EIO);
+            let kernel = FakeKernel::new(&host).failing_at(at, errno::EIO);
             let error = run(&kernel, &SECOND, Options::default()).expect_err("a call failed");
             let call = format!("call {at}, {}", kernel.calls()[at]);
             drop(kernel);

@@ -1,6 +1,8 @@
 //! Commands on the running kernel. Need root; without it each test says that it
 //! was skipped, and fails if `POLICYC_REQUIRE_KERNEL=1`.
 
+#![allow(clippy::print_stdout, reason = "how many swaps a test made")]
+
 mod common;
 mod lab;
 
@@ -12,7 +14,10 @@ use std::time::{Duration, Instant};
 use common::{artifact, network};
 use lab::{Lab, must, run};
 use policyc_bpf::{Artifact, Judges, ProgramKind, Verdict};
-use policyc_runtime::{Attach, Drift, Error, Events, Mechanism, Options, confirm};
+use policyc_runtime::{
+    Attach, Binding, Bindings, Dirs, Drift, Error, Events, Host, Mechanism, Options, Port, Side,
+    apply, confirm,
+};
 use policyc_sys::bpf::{self, ObjectKind};
 use policyc_sys::host::cgroup2_mount;
 use policyc_sys::net::{in_netns, interface_by_name};
@@ -135,16 +140,16 @@ fn tracepoints_report() {
 }
 
 fn reports(lab: &Lab, kind: ProgramKind) {
-    let bindings = policyc_runtime::Bindings::default();
+    let bindings = Bindings::default();
     let options = Options::default();
-    policyc_runtime::apply(&lab.host(), &tracing(kind.clone()), &bindings, options)
+    apply(&lab.host(), &tracing(kind.clone()), &bindings, options)
         .unwrap_or_else(|e| panic!("{e:?}"));
     let mut events = Events::open(&lab.dirs).expect("a ring");
     assert!(run("true").status.success());
     let record = events.next_within(Duration::from_secs(2)).expect("poll");
     assert_eq!(record.as_deref(), Some(&[1, 2, 3, 4, 5, 6, 7, 8][..]));
     // The ring is shared: a swap does not end the reading.
-    policyc_runtime::apply(&lab.host(), &tracing(kind), &bindings, options).expect("applies");
+    apply(&lab.host(), &tracing(kind), &bindings, options).expect("applies");
     while events.next().is_some() {}
     assert!(run("true").status.success());
     assert!(events.next_within(Duration::from_secs(2)).expect("poll").is_some());
@@ -155,60 +160,104 @@ fn reports(lab: &Lab, kind: ProgramKind) {
 #[test]
 fn no_ping_is_lost_over_swaps() {
     let Some(lab) = Lab::new("no_ping_is_lost_over_swaps") else { return };
-    let attach = Attach::Tc(lab.port());
-    let artifacts = [all(Verdict::Allow), artifact("b", Verdict::Allow, &network(), &["shop/web"])];
-    lab.apply(&artifacts[0], attach.clone()).expect("applies");
-    let mut ping = Command::new("ip")
-        .args(["netns", "exec", &lab.a, "ping", "-q", "-i", "0.002", "-c", "1000", "192.0.2.2"])
+    let other = artifact("other", Verdict::Allow, &network(), &["shop/web"]);
+    let artifacts = [all(Verdict::Allow), other];
+    for attach in [Attach::Tc(lab.port()), Attach::Clsact(lab.port()), Attach::Xdp(lab.port())] {
+        lab.apply(&artifacts[0], attach.clone()).expect("applies");
+        let mut ping = Command::new("ip")
+            .args(["netns", "exec", &lab.a])
+            .args(["ping", "-q", "-i", "0.002", "-c", "500", "192.0.2.2"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("ping");
+        let mut swaps = 0;
+        while ping.try_wait().expect("wait").is_none() {
+            swaps += 1;
+            lab.apply(&artifacts[swaps % 2], attach.clone()).expect("applies");
+        }
+        let output = ping.wait_with_output().expect("ping");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let all_answered = text.contains("500 packets transmitted, 500 received");
+        assert!(all_answered, "{attach:?}, {swaps} swaps: {text}");
+        assert!(swaps >= 5, "{attach:?}: {swaps} swaps");
+        println!("{attach:?}: {swaps} swaps");
+    }
+}
+
+/// Tells a child of this test binary what to do, and where.
+const ROLE: &str = "POLICYC_TEST_ROLE";
+const ROOT: &str = "POLICYC_TEST_ROOT";
+const NETNS: &str = "POLICYC_TEST_NETNS";
+
+/// Not a test of its own: what the two tests below run in another process.
+#[test]
+fn child() {
+    let Ok(role) = std::env::var(ROLE) else { return };
+    let path = |name| PathBuf::from(std::env::var_os(name).expect("the parent's"));
+    let (root, netns) = (path(ROOT), Some(path(NETNS)));
+    let name = "policyc".to_owned();
+    let dirs = Dirs { bpffs: root.join("bpf"), name, state: root.join("state") };
+    let host = Host { kernel: &policyc_sys::RealKernel, dirs: &dirs };
+    let port = Port { interface: "vb".to_owned(), netns, side: Side::Own };
+    let subject = "shop/web".to_owned();
+    let go = |verdict, attach| {
+        let bindings = vec![Binding { subject: subject.clone(), attach }];
+        apply(&host, &all(verdict), &Bindings { bindings }, Options::default()).expect("applies");
+    };
+    if role == "deny" {
+        return go(Verdict::Deny, Attach::Clsact(port));
+    }
+    // Gates come and go with every round.
+    loop {
+        go(Verdict::Allow, Attach::Tc(port.clone()));
+        go(Verdict::Allow, Attach::Clsact(port.clone()));
+    }
+}
+
+fn spawn_child(lab: &Lab, role: &str) -> std::process::Child {
+    Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", "child"])
+        .env(ROLE, role)
+        .env(ROOT, lab.dirs.state.parent().expect("below the root"))
+        .env(NETNS, lab.netns_b())
         .stdout(Stdio::piped())
         .spawn()
-        .expect("ping");
-    let mut swaps = 0;
-    while ping.try_wait().expect("wait").is_none() {
-        swaps += 1;
-        lab.apply(&artifacts[swaps % 2], attach.clone()).expect("applies");
-    }
-    let output = ping.wait_with_output().expect("ping");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("1000 packets transmitted, 1000 received"), "{text}");
-    assert!(swaps >= 10, "{swaps} swaps");
+        .expect("runs")
 }
 
 #[test]
 fn what_is_live_needs_no_process() {
-    const DIRS: &str = "POLICYC_TEST_APPLIES_IN";
-    if let Some(place) = std::env::var_os(DIRS) {
-        // This is the child: it applies, and ends.
-        let place = PathBuf::from(place);
-        let netns = std::env::var_os("POLICYC_TEST_NETNS").map(PathBuf::from);
-        let dirs = policyc_runtime::Dirs {
-            bpffs: place.join("bpf"),
-            name: "policyc".to_owned(),
-            state: place.join("state"),
-        };
-        let side = policyc_runtime::Side::Own;
-        let port = policyc_runtime::Port { interface: "vb".to_owned(), netns, side };
-        let bindings = vec![policyc_runtime::Binding {
-            subject: "shop/web".to_owned(),
-            attach: Attach::Clsact(port),
-        }];
-        let host = policyc_runtime::Host { kernel: &policyc_sys::RealKernel, dirs: &dirs };
-        let bindings = policyc_runtime::Bindings { bindings };
-        policyc_runtime::apply(&host, &all(Verdict::Deny), &bindings, Options::default())
-            .expect("applies");
-        return;
-    }
     let Some(lab) = Lab::new("what_is_live_needs_no_process") else { return };
-    let child = Command::new(std::env::current_exe().expect("this test"))
-        .args(["--exact", "what_is_live_needs_no_process"])
-        .env(DIRS, lab.dirs.state.parent().expect("below the root"))
-        .env("POLICYC_TEST_NETNS", lab.netns_b())
-        .output()
-        .expect("runs");
+    let child = spawn_child(&lab, "deny").wait_with_output().expect("ends");
     assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
     assert!(!lab.pings(), "the child is gone, its policy is not");
     assert!(lab.remove());
     assert!(lab.pings());
+}
+
+#[test]
+fn a_killed_command_loses_no_packet_and_is_tidied() {
+    let Some(lab) = Lab::new("a_killed_command_loses_no_packet_and_is_tidied") else { return };
+    lab.apply(&all(Verdict::Allow), Attach::Tc(lab.port())).expect("applies");
+    let ping = Command::new("ip")
+        .args(["netns", "exec", &lab.a, "ping", "-q", "-i", "0.01", "-c", "300", "192.0.2.2"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("ping");
+    for milliseconds in [20, 45, 70, 95, 120, 145, 170, 195, 220, 245] {
+        let mut child = spawn_child(&lab, "allow");
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        child.kill().expect("kills");
+        child.wait().expect("ends");
+    }
+    let output = ping.wait_with_output().expect("ping");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("300 packets transmitted, 300 received"), "{text}");
+    lab.apply(&all(Verdict::Allow), Attach::Tc(lab.port())).expect("tidies and applies");
+    let status = lab.status();
+    assert!(!status.untidy);
+    assert!(!status.live.expect("live").has_drift());
+    removes_everything(&lab);
 }
 
 #[test]

@@ -8,8 +8,8 @@
 //! is not used any more gets the same program in the slot of the new parity.
 
 use policyc_bpf::{Artifact, ProgramKind};
-use policyc_sys::Kernel;
 use policyc_sys::kernel::Object;
+use policyc_sys::{Kernel, SysError, errno};
 
 use super::plan::{Plan, PlannedGate};
 use crate::bindings::Bindings;
@@ -20,9 +20,6 @@ use crate::host::Host;
 use crate::journal::{Journal, Record};
 use crate::point::Mechanism;
 use crate::restore::{ARTIFACT, BINDINGS};
-
-/// The errno of a kernel without tcx.
-const EINVAL: i32 = 22;
 
 /// Everything the steps need.
 pub(super) struct BringUp<'a, K: Kernel> {
@@ -138,7 +135,7 @@ impl<K: Kernel> BringUp<'_, K> {
         }
         let link = match self.host.kernel.attach(program, &point.hook()) {
             // KERNEL: < 6.6 does not know the attach type.
-            Err(error) if error.is(EINVAL) && point.filter().is_some() => {
+            Err(error) if error.is(errno::EINVAL) && point.filter().is_some() => {
                 return self.attach_filter(planned, program, journal);
             }
             other => other.map_err(failed)?,
@@ -193,7 +190,7 @@ impl<K: Kernel> BringUp<'_, K> {
         let path = self.host.dirs.gate(id).join("slots");
         let slots = self.host.kernel.open_map(&path).or_doing("open the slots of a gate")?;
         slots.ok_or_else(|| {
-            let gone = policyc_sys::SysError::new("BPF_OBJ_GET", 2).about(path.to_string_lossy());
+            let gone = SysError::new("BPF_OBJ_GET", errno::ENOENT).about(path.to_string_lossy());
             Error::sys("open the slots of a gate", gone)
         })
     }

@@ -6,17 +6,14 @@
 use std::collections::BTreeSet;
 
 use policyc_bpf::{Artifact, MapRole, ProgramKind};
-use policyc_sys::Kernel;
 use policyc_sys::bpf::TestRun;
+use policyc_sys::{Kernel, errno};
 
 use super::load::{def, load_programs};
 use crate::error::{Error, OrDoing};
 use crate::gate::verdicts;
 use crate::generation::{Generation, LoadedProgram};
 use crate::host::Host;
-
-/// `ENOTSUPP`: the program type has no test run.
-const ENOTSUPP: i32 = 524;
 
 /// Runs every program of a generation on one packet, or on arguments that are
 /// all zero.
@@ -59,7 +56,8 @@ fn run<K: Kernel>(kernel: &K, program: &LoadedProgram<K::Prog>) -> Result<(), Er
     };
     let retval = match kernel.test_run(&program.prog, &input) {
         Ok(result) => result.retval,
-        Err(error) if error.is(ENOTSUPP) => return Ok(()),
+        // The program type has no test run.
+        Err(error) if error.is(errno::ENOTSUPP) => return Ok(()),
         Err(error) => return Err(Error::sys("test-run a program", error)),
     };
     let verdicts = verdicts(&program.kind);

@@ -5,6 +5,7 @@ use std::fmt;
 use policyc_sys::Kernel;
 use policyc_sys::bpf::LinkDetails;
 
+use crate::discard::is_gone;
 use crate::error::{Error, OrDoing};
 use crate::host::Host;
 use crate::journal::{Gate, Judged, Record};
@@ -76,12 +77,10 @@ pub(super) fn of_slot<K: Kernel>(
 
 /// The program that the gate's filter runs.
 fn filter_program<K: Kernel>(host: &Host<'_, K>, gate: &Gate) -> Result<Option<u32>, Error> {
-    const ENOENT: i32 = 2;
-    const ENODEV: i32 = 19;
     let Some(place) = gate.point.filter() else { return Ok(None) };
     match host.kernel.filter_prog(&place) {
         // The interface or its namespace is gone.
-        Err(error) if error.is(ENOENT) || error.is(ENODEV) => Ok(None),
+        Err(error) if is_gone(&error) => Ok(None),
         other => other.or_doing("look at a filter"),
     }
 }

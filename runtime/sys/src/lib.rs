@@ -7,6 +7,7 @@
 //! Source: `include/uapi/linux/bpf.h`, `kernel/bpf/syscall.c`.
 
 pub mod bpf;
+pub mod errno;
 mod error;
 pub mod host;
 pub mod kernel;

@@ -177,10 +177,7 @@ impl Kernel for RealKernel {
             Hook::Tcx { port, direction } => in_port(port, |ifindex| {
                 bpf::link_create(prog.as_fd(), LinkTarget::Tcx { ifindex, direction: *direction })
             }),
-            Hook::Xdp { port } => in_port(port, |ifindex| {
-                let target = LinkTarget::Xdp { ifindex, mode: XdpMode::Auto };
-                bpf::link_create(prog.as_fd(), target)
-            }),
+            Hook::Xdp { port } => in_port(port, |ifindex| attach_xdp(prog, ifindex)),
             Hook::CgroupSkb { path, direction } => {
                 let cgroup = File::open(path)
                     .map_err(|e| SysError::from_io("open", &e).about(path.to_string_lossy()))?;
@@ -241,6 +238,18 @@ impl Kernel for RealKernel {
                 .find(|f| f.key == ours && f.name.as_deref() == Some(FILTER_NAME))
                 .and_then(|f| f.prog_id))
         })
+    }
+}
+
+/// In the driver where it has XDP and takes the program (it may not with large
+/// frames or too few queues), else generic.
+fn attach_xdp(prog: &OwnedFd, ifindex: u32) -> Result<OwnedFd, SysError> {
+    let link = |mode| bpf::link_create(prog.as_fd(), LinkTarget::Xdp { ifindex, mode });
+    match link(XdpMode::Auto) {
+        Err(error) if [libc::EINVAL, libc::EOPNOTSUPP, libc::ERANGE].contains(&error.errno) => {
+            link(XdpMode::Generic).map_err(|_| error)
+        }
+        other => other,
     }
 }
 

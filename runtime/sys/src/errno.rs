@@ -1,0 +1,7 @@
+//! The errnos that callers tell apart, by the kernel's names.
+
+pub use libc::{EBUSY, EEXIST, EINTR, EINVAL, EIO, ENODEV, ENOENT, EPERM};
+
+/// Not supported, by the kernel's internal number that some BPF commands let
+/// out.
+pub const ENOTSUPP: i32 = 524;
