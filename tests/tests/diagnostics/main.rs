@@ -1,8 +1,8 @@
 //! The examples of `docs/diagnostics/` are run, and say what their pages say.
 //!
-//! A page holds blocks marked `yaml` (policies) and `yaml inventory`, and one marked
-//! `text`: every finding about them, word for word. `BLESS=1` writes that block;
-//! which code a page is about stays its author's word.
+//! A page holds blocks marked `yaml` (policies), `yaml inventory` and `yaml test`
+//! (fixtures), and one marked `text`: every finding about them, word for word.
+//! `BLESS=1` writes that block; which code a page is about stays its author's word.
 
 mod page;
 
@@ -10,16 +10,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use page::Page;
+use policyc::fixture;
 use policyc_base::{Diagnostic, OriginTable, Sink, SourceMap};
 use policyc_policy::network::{Dialect, lint};
 use policyc_policy::{inventory, tracing};
 use policyc_target::Profile;
 
-/// Codes whose example is too large for a page, with what makes it.
-const MADE: &[(&str, fn() -> String)] = &[("P0102", || "#".repeat((32 << 20) + 1))];
+/// A code whose example is too large for a page, and what makes it.
+type Made = (&'static str, fn() -> String);
 
-/// Codes of what is not read but found later; their pages have no example.
-const LATER: &[&str] = &["P07", "P08", "P09"];
+const MADE: &[Made] = &[("P0102", || "#".repeat((32 << 20) + 1))];
+
+/// Codes of what is found after reading; their pages have no example.
+const LATER: &[&str] = &["P07", "P08"];
 
 #[test]
 fn every_page_says_what_policyc_says() {
@@ -32,11 +35,11 @@ fn every_page_says_what_policyc_says() {
             continue;
         }
         if let Some((_, make)) = MADE.iter().find(|(made, _)| *made == code) {
-            let found = findings(&[make()], &[], Dialect::default()).1;
+            let found = findings(&Page::of_policy(make())).1;
             assert!(found.iter().any(|d| d.code.0 == code), "{code}: {found:?}");
             continue;
         }
-        let (sources, found) = findings(&page.policies, &page.inventories, Dialect::default());
+        let (sources, found) = findings(&page);
         if !found.iter().any(|d| d.code.0 == code) {
             wrong.push(format!("{code}: the example does not lead to it"));
         }
@@ -62,19 +65,18 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// Every finding about these texts, in the order of their places.
-fn findings(
-    policies: &[String],
-    inventories: &[String],
-    dialect: Dialect,
-) -> (SourceMap, Vec<Diagnostic>) {
+/// Every finding about the texts of a page, in the order of their places.
+fn findings(page: &Page) -> (SourceMap, Vec<Diagnostic>) {
     let (mut sources, mut origins, mut sink) =
         (SourceMap::new(), OriginTable::default(), Sink::new());
     let mut add = |name: &str, texts: &[String]| {
         let texts = texts.iter().map(|text| sources.add(format!("{name}.yaml"), text.as_str()));
         texts.collect::<Vec<_>>()
     };
-    let (policies, inventories) = (add("policy", policies), add("inventory", inventories));
+    let (policies, inventories) =
+        (add("policy", &page.policies), add("inventory", &page.inventories));
+    let tests = add("test", &page.tests);
+    let dialect = Dialect::default();
     let read = policyc_policy::load(&sources, &policies, dialect, &mut origins, &mut sink);
     let everybody = inventory::load(&sources, &inventories, &mut sink);
     if !inventories.is_empty() {
@@ -83,6 +85,9 @@ fn findings(
     let host = host();
     for document in &read.tracing {
         tracing::check(document, &host, &mut origins, &mut sink);
+    }
+    for test in tests {
+        fixture::read(&sources, test, Path::new(""), &mut sink);
     }
     (sources, sink.into_sorted())
 }

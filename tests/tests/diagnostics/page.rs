@@ -7,11 +7,17 @@ pub(crate) struct Page {
     pub(crate) policies: Vec<String>,
     /// Blocks marked `yaml inventory`.
     pub(crate) inventories: Vec<String>,
+    /// Blocks marked `yaml test`.
+    pub(crate) tests: Vec<String>,
     /// The block marked `text`.
     pub(crate) output: Option<String>,
 }
 
 impl Page {
+    pub(crate) fn of_policy(text: String) -> Self {
+        Self { policies: vec![text], ..Self::default() }
+    }
+
     pub(crate) fn read(text: &str) -> Self {
         let mut page = Self::default();
         for part in text.split("\n```").skip(1).step_by(2) {
@@ -20,6 +26,7 @@ impl Page {
             match mark {
                 "yaml" => page.policies.push(block),
                 "yaml inventory" => page.inventories.push(block),
+                "yaml test" => page.tests.push(block),
                 "text" => page.output = Some(block),
                 other => panic!("a block is marked `{other}`"),
             }

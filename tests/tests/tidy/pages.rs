@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::none;
-use crate::workspace::{files, packages, read, root};
+use crate::strip::has_word;
+use crate::workspace::{files, packages, read, root, rust_files};
 
 const DEPENDENCIES: &str = "docs/decisions/0001-dependencies.md";
 
@@ -97,6 +98,29 @@ fn codes_are_made_in_their_tables() {
         }
     }
     none("codes are made in a `codes.rs`, where their pages are held against them", findings);
+}
+
+#[test]
+fn every_code_is_reported_somewhere() {
+    let (mut names, mut text) = (Vec::new(), String::new());
+    for file in rust_files() {
+        for line in read(&file).lines() {
+            let line = line.trim();
+            // NAME = "P0101", … or pub const NAME: Code = Code("P0701");
+            let declares = file.ends_with("/codes.rs") && line.contains("\"P");
+            // (NAME, "the title"), gives no use either.
+            let titles = file.ends_with("/codes.rs") && line.starts_with('(');
+            if declares {
+                let name = line.trim_start_matches("pub const ").split([':', ' ']).next();
+                names.push(name.unwrap_or_default().to_owned());
+            } else if !titles {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+    }
+    let unused = names.into_iter().filter(|name| !has_word(&text, name));
+    none("codes that nothing reports", unused.collect());
 }
 
 #[test]

@@ -1,0 +1,93 @@
+//! The examples are true: every fixture on every engine, and what each becomes at
+//! every stage.
+//!
+//! What a fixture's policies become lies in `snapshots/EXAMPLE/FIXTURE/`: the
+//! decision graph with its tables, one program as BIR and as bytecode, the cost.
+//! `BLESS=1` writes it; the difference is to be read.
+
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+
+mod example;
+mod stages;
+
+use std::fs;
+
+use policyc::cli::args::EngineName;
+
+/// Engines that need no privilege.
+const ENGINES: [EngineName; 4] =
+    [EngineName::Oracle, EngineName::Decision, EngineName::Bir, EngineName::Bytecode];
+
+#[test]
+fn every_engine_says_what_the_fixtures_say() {
+    let mut wrong = Vec::new();
+    for example in example::all() {
+        match example.run(&ENGINES) {
+            Ok(failures) => wrong.extend(failures.iter().map(|f| format!("{}: {f}", example.name))),
+            Err(error) => wrong.push(format!("{}: {error}", example.name)),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_kernel_says_what_the_fixtures_say() {
+    let mut wrong = Vec::new();
+    for example in example::all() {
+        match example.run(&[EngineName::Kernel]) {
+            Ok(failures) => wrong.extend(failures.iter().map(|f| format!("{}: {f}", example.name))),
+            Err(error) => {
+                let required = std::env::var_os("POLICYC_REQUIRE_KERNEL").is_some();
+                assert!(!required, "{}: {error}", example.name);
+                eprintln!("SKIPPED the kernel on {}: {error}", example.name);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_stage_is_as_it_was() {
+    let bless = std::env::var_os("BLESS").is_some();
+    let mut changed = Vec::new();
+    for example in example::all() {
+        let build = match example.build() {
+            Ok(build) => build,
+            Err(reason) => {
+                changed.push(format!("{}: {reason}", example.name));
+                continue;
+            }
+        };
+        let folder = example::root().join("snapshots").join(&example.name);
+        for (stage, text) in stages::of(&build) {
+            let path = folder.join(format!("{stage}.txt"));
+            if fs::read_to_string(&path).is_ok_and(|before| before == text) {
+                continue;
+            }
+            if bless {
+                fs::create_dir_all(&folder).expect("a folder for snapshots");
+                fs::write(&path, text).expect("a snapshot can be written");
+            } else {
+                changed.push(format!("snapshots/{}/{stage}.txt", example.name));
+            }
+        }
+    }
+    assert!(changed.is_empty(), "not as it was (BLESS=1 writes it):\n{}", changed.join("\n"));
+}
+
+#[test]
+fn every_snapshot_has_its_fixture() {
+    let known: Vec<String> = example::all().into_iter().map(|example| example.name).collect();
+    let mut stray = Vec::new();
+    for folder in example::folders(&example::root().join("snapshots")) {
+        for inner in example::folders(&folder) {
+            let parts =
+                [&folder, &inner].map(|path| path.file_name().expect("a name").to_string_lossy());
+            let name = parts.join("/");
+            if !known.contains(&name) {
+                stray.push(name);
+            }
+        }
+    }
+    assert!(stray.is_empty(), "snapshots without a fixture: {stray:?}");
+}
