@@ -12,6 +12,7 @@ mod stages;
 
 use std::fs;
 
+use policyc::bindings;
 use policyc::cli::args::EngineName;
 
 /// Engines that need no privilege.
@@ -90,4 +91,21 @@ fn every_snapshot_has_its_fixture() {
         }
     }
     assert!(stray.is_empty(), "snapshots without a fixture: {stray:?}");
+}
+
+#[test]
+fn bindings_name_subjects_of_their_example() {
+    for folder in example::folders(&example::root().join("examples")) {
+        let path = folder.join("bindings.yaml");
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let read = bindings::read(&text);
+        let read = read.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let inventory = fs::read_to_string(folder.join("inventory.yaml")).expect("an inventory");
+        for binding in &read.bindings {
+            let (namespace, name) = binding.subject.split_once('/').expect("namespace/name");
+            let subject = format!("metadata: {{name: {name}, namespace: {namespace},");
+            assert!(inventory.contains(&subject), "{}: {}", path.display(), binding.subject);
+        }
+        assert!(!read.bindings.is_empty(), "{}", path.display());
+    }
 }

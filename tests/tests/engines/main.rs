@@ -1,0 +1,17 @@
+//! One meaning on every engine: the oracle, the decision graph, BIR and bytecode
+//! under their interpreters, bytecode in the kernel.
+//!
+//! `corpus` holds them against verdicts that other people's engines gave, `random`
+//! against each other on generated policies, `metamorphic` on cases rewritten so
+//! that nothing should change, `packets` on packets that are no flow.
+//! What was compared is said on standard error, one line a test.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod build;
+mod case;
+mod cilium;
+mod corpus;
+mod cyclonus;
+mod lineup;
+mod say;
