@@ -4,6 +4,8 @@
 //! [`pipeline`] is the table of contents of the compiler; [`cli`] is a thin shell
 //! around it.
 
+pub mod bench;
+pub mod bindings;
 pub mod cli;
 pub mod codes;
 pub mod engine;
@@ -13,6 +15,7 @@ pub mod host;
 pub mod input;
 pub mod machine;
 pub mod manifest;
+pub mod observe;
 pub mod pipeline;
 pub mod render;
 pub mod session;

@@ -69,12 +69,21 @@ pub enum Command {
     /// Show what is live, since when, and whether it is still as it was applied.
     #[command(after_help = "Examples:\n  policyc status\n  policyc status -o json")]
     Status(StatusArgs),
+    /// Keep a generation that waits for its confirmation.
+    #[command(after_help = "Example:\n  policyc apply shop.policyc --confirm 30s && policyc confirm")]
+    Confirm(StateArgs),
+    /// Go back to the generation before the one that waits for its confirmation.
+    #[command(after_help = "Example:\n  policyc rollback")]
+    Rollback(StateArgs),
     /// Take everything that policyc made off this host.
     #[command(after_help = "Example:\n  policyc remove --all")]
     Remove(RemoveArgs),
     /// Print verdicts and events as they happen.
     #[command(after_help = "Examples:\n  policyc observe -f\n  policyc observe --last 20 -o json")]
     Observe(ObserveArgs),
+    /// Measure what a packet costs here, beside programs that do nothing.
+    #[command(after_help = "Examples:\n  policyc bench\n  policyc bench --rounds 100 -o json")]
+    Bench(BenchArgs),
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  policyc completions bash > /etc/bash_completion.d/policyc")]
     Completions {
@@ -284,6 +293,17 @@ pub struct ProfileArgs {
     pub output: Option<PathBuf>,
 }
 
+/// `policyc bench`
+#[derive(Args, Debug)]
+pub struct BenchArgs {
+    /// Rounds in which every program takes its turn.
+    #[arg(long, value_name = "N", default_value_t = 45, value_parser = clap::value_parser!(u16).range(1..))]
+    pub rounds: u16,
+    /// How figures are written.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
 /// Where the runtime keeps what it must remember.
 #[derive(Args, Debug, Clone)]
 pub struct StateArgs {
@@ -306,6 +326,13 @@ pub struct ApplyArgs {
     /// Do everything but the store, and leave nothing behind.
     #[arg(long)]
     pub dry_run: bool,
+    /// Go back to what was live unless `policyc confirm` comes within this time:
+    /// `30s`, `2m`. No process is needed for that.
+    #[arg(long, value_name = "TIME", value_parser = super::duration::parse)]
+    pub confirm: Option<Duration>,
+    /// Report forwarded packets too, not only dropped ones.
+    #[arg(long)]
+    pub report_forwarded: bool,
     /// Where the runtime keeps its state.
     #[command(flatten)]
     pub state: StateArgs,
@@ -325,8 +352,8 @@ pub struct StatusArgs {
 /// `policyc remove`
 #[derive(Args, Debug)]
 pub struct RemoveArgs {
-    /// Everything: gates, programs, maps, pins and the runtime's own files.
-    #[arg(long, required = true)]
+    /// The runtime's own files too, with the copy of what was applied last.
+    #[arg(long)]
     pub all: bool,
     /// Where the runtime keeps its state.
     #[command(flatten)]

@@ -4,15 +4,21 @@
 //! page turns those into exit codes. Exit status: 0 clean or unchanged, 1
 //! findings, drift or differences, 2 could not run.
 
+mod apply;
 pub mod args;
+mod bench;
 mod build;
 mod check;
 mod common;
 mod dump;
 mod duration;
 mod explain;
+mod live;
 mod manual;
+mod observe;
 mod output;
+mod remove;
+mod status;
 mod profile;
 mod progress;
 mod test;
@@ -59,10 +65,16 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Dump(args) => dump::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Profile(args) => profile::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::man(&folder),
-        _ => Err(Error::Message("not built".into())),
+        Command::Apply(args) => apply::run(&args),
+        Command::Confirm(args) => apply::confirm(&args),
+        Command::Rollback(args) => apply::rollback(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Remove(args) => remove::run(&args),
+        Command::Observe(args) => observe::run(&args),
     };
     match result {
         Ok(Status::Clean) => ExitCode::SUCCESS,

@@ -1,0 +1,77 @@
+//! `policyc bench`
+
+use std::fmt::Write as _;
+
+use policyc_sys::host::{Capability, missing_capabilities};
+use serde::Serialize;
+
+use super::args::BenchArgs;
+use super::progress::Progress;
+use super::{Error, Status, output};
+use crate::bench::{self, Figure, GROUPS, PACKETS, REPEAT, Row};
+use crate::render::Format;
+
+const NEEDED: [Capability; 2] = [Capability::Bpf, Capability::NetAdmin];
+
+#[derive(Serialize)]
+struct Document {
+    version: u32,
+    kernel: String,
+    rounds: usize,
+    repeat: u32,
+    packets: usize,
+    rows: Vec<Row>,
+}
+
+pub(super) fn run(args: &BenchArgs) -> Result<Status, Error> {
+    let missing = missing_capabilities(&NEEDED).unwrap_or_else(|_| NEEDED.to_vec());
+    if !missing.is_empty() {
+        let names: Vec<_> = missing.iter().map(ToString::to_string).collect();
+        let names = names.join(" and ");
+        return Err(Error::Message(format!("test runs need {names}: run as root")));
+    }
+    let rounds = usize::from(args.rounds);
+    let progress = Progress::new();
+    let rows = bench::run(rounds, &|step| progress.say(step));
+    drop(progress);
+    let rows = rows.map_err(|error| Error::Message(error.to_string()))?;
+    let kernel = policyc_verify::kernel::running_release();
+    match args.output {
+        Format::Text => output::print(&text(&kernel, rounds, &rows))?,
+        Format::Json => {
+            let (repeat, packets) = (REPEAT, PACKETS);
+            let document = Document { version: 1, kernel, rounds, repeat, packets, rows };
+            // INVARIANT: strings and finite numbers always serialise.
+            let text = serde_json::to_string_pretty(&document).unwrap_or_default();
+            output::print(&format!("{text}\n"))?;
+        }
+    }
+    Ok(Status::Clean)
+}
+
+fn text(kernel: &str, rounds: usize, rows: &[Row]) -> String {
+    let mut text = format!("ns per packet on kernel {kernel}, and times the empty program\n\n");
+    let random = format!("{PACKETS} packets");
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{:<12}{:<14}{:>17}{random:>19}", "hook", "program", "same packet");
+    for Row { hook, program, hot, random } in rows {
+        let (hot, random) = (figure(*hot), figure(*random));
+        let _ = writeln!(text, "{hook:<12}{program:<14}{hot:>17}{random:>19}");
+    }
+    let _ = write!(
+        text,
+        "\n\
+         A rule allows one source network (/16 to /32) and one of 32 TCP ports; the rest is denied.\n\
+         All packets here are allowed; forwarded packets are counted and not reported.\n\
+         `{PACKETS} packets`: a program in front puts another source and port into the packet, then\n\
+         jumps; every row of that column has its cost, the empty one too.\n\
+         CPU time of BPF_PROG_TEST_RUN, {REPEAT} runs a figure, {rounds} rounds in which all\n\
+         programs take turns; shown is the median of the medians of {GROUPS} groups of rounds.\n\
+         Only ratios of one run say something: nanoseconds depend on the machine and its load.\n"
+    );
+    text
+}
+
+fn figure(figure: Figure) -> String {
+    format!("{:.1} ({:.2}x)", figure.ns, figure.ratio)
+}
