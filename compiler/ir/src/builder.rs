@@ -246,7 +246,7 @@ impl FunctionBuilder {
 
     /// Pointer plus bytes.
     pub fn ptr_add(&mut self, ptr: Value, bytes: Value) -> Value {
-        self.push_one(Op::PtrAdd(ptr, bytes), self.ty(ptr))
+        self.push_one(Op::PtrAdd(ptr, bytes), self.ty(ptr).moved())
     }
 
     /// Pointer plus a constant number of bytes.

@@ -36,6 +36,8 @@ pub enum Arg {
         /// Whether the kernel takes 0.
         zero: bool,
     },
+    /// An address in kernel memory, which may be a place in the context.
+    KernelAddress,
     /// A native integer of this width.
     Int(Width),
 }
@@ -155,10 +157,11 @@ impl Helper {
                 signature(&ARGS, STATUS)
             }
             Self::GetCurrentComm => signature(&[Arg::Write { size: 1 }, BYTES], STATUS),
-            Self::ProbeReadKernel
-            | Self::ProbeReadKernelStr
-            | Self::ProbeReadUser
-            | Self::ProbeReadUserStr => {
+            Self::ProbeReadKernel | Self::ProbeReadKernelStr => {
+                const ARGS: [Arg; 3] = [Arg::Write { size: 1 }, BYTES_OR_NONE, Arg::KernelAddress];
+                signature(&ARGS, STATUS)
+            }
+            Self::ProbeReadUser | Self::ProbeReadUserStr => {
                 signature(&[Arg::Write { size: 1 }, BYTES_OR_NONE, WORD], STATUS)
             }
         }

@@ -226,6 +226,7 @@ impl Printer<'_> {
             Type::Int(width, Order::Native) => format!("u{}", width.bits()),
             Type::Int(width, Order::Big) => format!("u{}be", width.bits()),
             Type::Ctx => "ctx".to_owned(),
+            Type::CtxPlace => "ctx_place".to_owned(),
             Type::Pkt => "pkt".to_owned(),
             Type::Map(map) => format!("map({})", self.map(map)),
             Type::MapValue(map) => format!("map_value({})", self.map(map)),

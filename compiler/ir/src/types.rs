@@ -74,6 +74,9 @@ pub enum Type {
     Int(Width, Order),
     /// The program's context.
     Ctx,
+    /// The address of a place in the context that is found at run time. Nothing can
+    /// be loaded from it; helpers that read kernel memory take it.
+    CtxPlace,
     /// A pointer into the packet; usable as far as a dominating `guard` reaches;
     /// dead after a helper that moves the packet.
     Pkt,
@@ -102,6 +105,15 @@ impl Type {
     pub const U32BE: Self = Self::Int(Width::W32, Order::Big);
     /// `u64be`
     pub const U64BE: Self = Self::Int(Width::W64, Order::Big);
+
+    /// The type of a pointer of this type that is moved by some bytes.
+    #[must_use]
+    pub const fn moved(self) -> Self {
+        match self {
+            Self::Ctx => Self::CtxPlace,
+            other => other,
+        }
+    }
 
     /// Whether it is an integer.
     pub const fn is_int(self) -> bool {
@@ -192,7 +204,8 @@ pub enum Op {
     Bin(BinOp, Value, Value),
     /// A change of width or order to the result's type.
     Cast(CastOp, Value),
-    /// Pointer plus a native integer of bytes; keeps the pointer's type. For a
+    /// Pointer plus a native integer of bytes; keeps the pointer's type, but that of
+    /// the context, which becomes a [`Type::CtxPlace`]. For a
     /// packet pointer the guard does not carry over when the offset is not constant.
     PtrAdd(Value, Value),
     /// The first byte of the packet.

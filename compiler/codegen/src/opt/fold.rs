@@ -210,7 +210,7 @@ impl Folder<'_> {
 
     fn ptr_add(&mut self, base: Value, bytes: Value) -> Option<Same> {
         let n = self.definitions.constant(bytes)?;
-        if n == 0 {
+        if n == 0 && self.func.ty(base).moved() == self.func.ty(base) {
             return Some(Same::Value(base));
         }
         let (root, offset) = self.definitions.base(base);

@@ -3,10 +3,9 @@
 use policyc_decision::network::NetworkDecision;
 use policyc_ir::Module;
 use policyc_ir::interp::{Context, Machine};
-use policyc_policy::network::Flow;
 
-use super::program::{self, ProgramSet, Run, events};
-use super::{EndVerdict, Engine, EngineError, FlowVerdict};
+use super::EngineError;
+use super::program::{self, Answer, PacketEngine, PacketRun, ProgramSet, events};
 
 const NAME: &str = "bir";
 /// Offset of `cb[0]` in `struct __sk_buff`.
@@ -47,26 +46,6 @@ impl<'a> Bir<'a> {
         }
         Ok(Self { decision, programs, machine })
     }
-
-    fn run(&mut self, run: Run) -> Result<EndVerdict, EngineError> {
-        let context = match self.programs {
-            ProgramSet::Tc | ProgramSet::Cgroup => {
-                Context::skb(run.packet).with_u32(SKB_CB0, run.attach)
-            }
-            ProgramSet::Xdp => {
-                let mut frame = [0; policyc_codegen::lower::maps::FRAME as usize];
-                frame[..4].copy_from_slice(&run.attach.to_le_bytes());
-                set(&mut self.machine, "frame", 0, &frame)?;
-                Context::xdp(run.packet)
-            }
-        };
-        let outcome = self.machine.run(run.program, context).map_err(error)?;
-        let answer = outcome.value().ok_or_else(|| error("the program returned no number"))?;
-        let allowed = self.programs.allowed(answer as u32);
-        let allowed = allowed.ok_or_else(|| error(format!("the program returned {answer}")))?;
-        let word = outcome.events.last().and_then(|(_, event)| events::decision(event));
-        Ok(program::end_verdict(self.decision, allowed, word))
-    }
 }
 
 fn set(machine: &mut Machine<'_>, map: &str, key: u32, value: &[u8]) -> Result<(), EngineError> {
@@ -74,16 +53,39 @@ fn set(machine: &mut Machine<'_>, map: &str, key: u32, value: &[u8]) -> Result<(
     state.set(&key.to_le_bytes(), value).map_err(error)
 }
 
-impl Engine for Bir<'_> {
+impl PacketEngine for Bir<'_> {
     fn name(&self) -> &'static str {
         NAME
     }
 
-    fn judge(&mut self, flow: &Flow) -> Result<FlowVerdict, EngineError> {
-        let mut ends = [None, None];
-        for (end, run) in ends.iter_mut().zip(self.programs.runs(self.decision, flow)) {
-            *end = run.map(|run| self.run(run)).transpose()?;
-        }
-        Ok(program::flow_verdict(ends))
+    fn programs(&self) -> ProgramSet {
+        self.programs
+    }
+
+    fn decision(&self) -> &NetworkDecision {
+        self.decision
+    }
+
+    fn run(&mut self, run: &PacketRun) -> Result<Answer, EngineError> {
+        let none = || error("there is no program for this direction");
+        let program = self.programs.program(run.direction).ok_or_else(none)?;
+        let packet = run.packet.as_slice();
+        let context = match self.programs {
+            ProgramSet::Tc | ProgramSet::Cgroup => {
+                let context = Context::skb(packet).with_u32(SKB_CB0, run.attach);
+                context.with_linear(run.linear.unwrap_or(packet.len()))
+            }
+            ProgramSet::Xdp => {
+                let mut frame = [0; policyc_codegen::lower::maps::FRAME as usize];
+                frame[..4].copy_from_slice(&run.attach.to_le_bytes());
+                set(&mut self.machine, "frame", 0, &frame)?;
+                Context::xdp(packet)
+            }
+        };
+        let outcome = self.machine.run(program, context).map_err(error)?;
+        let word = outcome.events.last().and_then(|(_, event)| events::decision(event));
+        let returned = outcome.value().ok_or_else(|| error("the program returned no number"))?;
+        let unknown = || error(format!("the program returned {returned}"));
+        self.programs.answer(returned as u32, word).ok_or_else(unknown)
     }
 }

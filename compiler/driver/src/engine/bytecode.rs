@@ -1,12 +1,11 @@
 //! Bytecode under its interpreter.
 
 use policyc_bpf::Object;
-use policyc_bpf::interp::{Context, Coverage, Machine, Outcome, Skb, Xdp};
+use policyc_bpf::interp::{Context, Coverage, Machine, Skb, Xdp};
 use policyc_decision::network::NetworkDecision;
-use policyc_policy::network::Flow;
 
-use super::program::{self, ProgramSet, Run, events};
-use super::{EndVerdict, Engine, EngineError, FlowVerdict};
+use super::EngineError;
+use super::program::{self, Answer, PacketEngine, PacketRun, ProgramSet, events};
 
 const NAME: &str = "bytecode";
 
@@ -45,32 +44,6 @@ impl<'a> Bytecode<'a> {
     pub fn coverage(&self) -> &Coverage {
         self.machine.coverage()
     }
-
-    fn run(&mut self, run: Run) -> Result<EndVerdict, EngineError> {
-        let context: Context = match self.programs {
-            ProgramSet::Tc | ProgramSet::Cgroup => {
-                let mut skb = Skb::new(run.packet, run.ethertype);
-                skb.cb[0] = run.attach;
-                skb.into()
-            }
-            ProgramSet::Xdp => {
-                let mut frame = [0; policyc_codegen::lower::maps::FRAME as usize];
-                frame[..4].copy_from_slice(&run.attach.to_le_bytes());
-                set(&mut self.machine, "frame", 0, &frame)?;
-                Xdp::new(run.packet).into()
-            }
-        };
-        let outcome = self.machine.run(run.program, context).map_err(error)?;
-        self.verdict(&outcome)
-    }
-
-    fn verdict(&self, outcome: &Outcome) -> Result<EndVerdict, EngineError> {
-        let answer = outcome.ret as u32;
-        let allowed = self.programs.allowed(answer);
-        let allowed = allowed.ok_or_else(|| error(format!("the program returned {answer}")))?;
-        let word = outcome.events.last().and_then(|event| events::decision(&event.data));
-        Ok(program::end_verdict(self.decision, allowed, word))
-    }
 }
 
 /// Writes one entry of a map.
@@ -80,16 +53,40 @@ fn set(machine: &mut Machine, map: &str, key: u32, value: &[u8]) -> Result<(), E
     map.update(&key.to_le_bytes(), value, 0).map_err(error)
 }
 
-impl Engine for Bytecode<'_> {
+impl PacketEngine for Bytecode<'_> {
     fn name(&self) -> &'static str {
         NAME
     }
 
-    fn judge(&mut self, flow: &Flow) -> Result<FlowVerdict, EngineError> {
-        let mut ends = [None, None];
-        for (end, run) in ends.iter_mut().zip(self.programs.runs(self.decision, flow)) {
-            *end = run.map(|run| self.run(run)).transpose()?;
-        }
-        Ok(program::flow_verdict(ends))
+    fn programs(&self) -> ProgramSet {
+        self.programs
+    }
+
+    fn decision(&self) -> &NetworkDecision {
+        self.decision
+    }
+
+    fn run(&mut self, run: &PacketRun) -> Result<Answer, EngineError> {
+        let none = || error("there is no program for this direction");
+        let program = self.programs.program(run.direction).ok_or_else(none)?;
+        let context: Context = match self.programs {
+            ProgramSet::Tc | ProgramSet::Cgroup => {
+                let mut skb = Skb::new(run.packet.as_slice(), run.ethertype);
+                skb.cb[0] = run.attach;
+                skb.linear = run.linear;
+                skb.into()
+            }
+            ProgramSet::Xdp => {
+                let mut frame = [0; policyc_codegen::lower::maps::FRAME as usize];
+                frame[..4].copy_from_slice(&run.attach.to_le_bytes());
+                set(&mut self.machine, "frame", 0, &frame)?;
+                Xdp::new(run.packet.as_slice()).into()
+            }
+        };
+        let outcome = self.machine.run(program, context).map_err(error)?;
+        let word = outcome.events.last().and_then(|event| events::decision(&event.data));
+        let returned = outcome.ret as u32;
+        let unknown = || error(format!("the program returned {returned}"));
+        self.programs.answer(returned, word).ok_or_else(unknown)
     }
 }

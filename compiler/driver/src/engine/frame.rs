@@ -10,15 +10,19 @@ use policyc_policy::network::{Flow, protocol};
 /// Source port of every frame: ephemeral (RFC 6335, section 6).
 const SOURCE_PORT: u16 = 49152;
 
-/// An Ethernet frame with the flow's packet: 14 bytes, then the network header.
-pub fn ethernet(flow: &Flow) -> Vec<u8> {
-    let ethertype: u16 = match flow.destination {
+/// The Ethertype of packets to an address, host byte order.
+pub const fn ethertype(address: IpAddr) -> u16 {
+    match address {
         IpAddr::V4(_) => 0x0800,
         IpAddr::V6(_) => 0x86dd,
-    };
+    }
+}
+
+/// An Ethernet frame with the flow's packet: 14 bytes, then the network header.
+pub fn ethernet(flow: &Flow) -> Vec<u8> {
     // Locally administered addresses (IEEE 802, bit 1 of the first byte).
     let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
-    frame.extend(ethertype.to_be_bytes());
+    frame.extend(ethertype(flow.destination).to_be_bytes());
     frame.extend(packet(flow));
     frame
 }

@@ -1,18 +1,22 @@
 //! Bytecode in this kernel, by test runs.
 
+use std::borrow::Cow;
+use std::os::fd::AsFd;
+
 use policyc_bpf::Object;
 use policyc_decision::network::NetworkDecision;
-use policyc_policy::network::Flow;
-use policyc_sys::bpf::{TestRun, prog_test_run};
+use policyc_sys::bpf::{Map, TestRun, prog_test_run};
+use policyc_sys::ringbuf::Ringbuf;
 
+use super::EngineError;
 use super::loaded::Loaded;
-use super::program::{self, ProgramSet, Run};
-use super::{EndVerdict, Engine, EngineError, FlowVerdict};
+use super::program::{self, Answer, PacketEngine, PacketRun, ProgramSet, events};
 
 const NAME: &str = "kernel";
-/// Bytes of `struct __sk_buff` that test runs take, and offset of `cb[0]`.
+/// Bytes of `struct __sk_buff` that test runs take, and offsets of two fields.
 const SKB: usize = 192;
 const SKB_CB0: usize = 48;
+const SKB_DATA_END: usize = 80;
 
 /// An object's programs, loaded here.
 #[derive(Debug)]
@@ -20,6 +24,7 @@ pub struct Kernel<'a> {
     decision: &'a NetworkDecision,
     programs: ProgramSet,
     loaded: Loaded,
+    events: Ringbuf,
     cpus: usize,
 }
 
@@ -40,9 +45,11 @@ impl<'a> Kernel<'a> {
         let names: Vec<_> = programs.names().collect();
         let loaded = Loaded::new(object, |name| names.contains(&name)).map_err(error)?;
         let cpus = policyc_sys::bpf::possible_cpus().map_err(error)?;
-        let engine = Self { decision, programs, loaded, cpus };
-        // Events would fill the ring: nobody reads it here.
-        engine.set("config", 0, &[1, 0, 0, 0, 0, 0, 0, 0])?;
+        let ring = loaded.map("events").ok_or_else(|| error("no map `events`"))?;
+        let ring = ring.as_fd().try_clone_to_owned().map_err(error)?;
+        let events = Map::from_fd(ring).and_then(Ringbuf::new).map_err(error)?;
+        let engine = Self { decision, programs, loaded, events, cpus };
+        engine.set("config", 0, &program::CONFIG)?;
         let bindings = program::bindings(decision).ok_or_else(|| error("too many subjects"))?;
         for (attach, behaviour) in bindings {
             engine.set("subjects", attach, &behaviour.to_ne_bytes())?;
@@ -55,18 +62,53 @@ impl<'a> Kernel<'a> {
         map.update(&key.to_ne_bytes(), value, 0).map_err(error)
     }
 
-    fn run(&self, run: &Run) -> Result<EndVerdict, EngineError> {
-        let program = self.loaded.program(run.program);
-        let program = program.ok_or_else(|| error(format!("no program `{}`", run.program)))?;
-        let mut data = run.packet.clone();
+    /// The decision word of the event that the last run sent.
+    fn reported(&mut self) -> Option<u32> {
+        let mut word = None;
+        while let Some(record) = self.events.next_record() {
+            word = events::decision(&record);
+        }
+        word
+    }
+}
+
+/// A context with the attach id and, if not all of the packet is linear, where
+/// its linear part ends.
+// KERNEL: >= 6.18 takes `data_end` for that; older ones refuse it.
+fn skb(attach: u32, linear: Option<usize>) -> Vec<u8> {
+    let mut ctx = vec![0; SKB];
+    ctx[SKB_CB0..SKB_CB0 + 4].copy_from_slice(&attach.to_ne_bytes());
+    if let Some(linear) = linear {
+        ctx[SKB_DATA_END..SKB_DATA_END + 4].copy_from_slice(&(linear as u32).to_ne_bytes());
+    }
+    ctx
+}
+
+impl PacketEngine for Kernel<'_> {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn programs(&self) -> ProgramSet {
+        self.programs
+    }
+
+    fn decision(&self) -> &NetworkDecision {
+        self.decision
+    }
+
+    fn run(&mut self, run: &PacketRun) -> Result<Answer, EngineError> {
+        let none = || error("there is no program for this direction");
+        let name = self.programs.program(run.direction).ok_or_else(none)?;
+        let mut data = Cow::Borrowed(run.packet.as_slice());
         let mut ctx = Vec::new();
         match self.programs {
-            ProgramSet::Tc => ctx = skb(run.attach),
+            ProgramSet::Tc => ctx = skb(run.attach, run.linear),
             ProgramSet::Cgroup => {
-                ctx = skb(run.attach);
+                ctx = skb(run.attach, None);
                 // KERNEL: test runs take an Ethernet header and hide it from
                 // cgroup programs; its type says what follows.
-                data = [&[0; 12][..], &run.ethertype.to_be_bytes(), &run.packet].concat();
+                data = [&[0; 12][..], &run.ethertype.to_be_bytes(), &run.packet].concat().into();
             }
             ProgramSet::Xdp => {
                 let mut frame = [0; policyc_codegen::lower::maps::FRAME as usize];
@@ -74,33 +116,12 @@ impl<'a> Kernel<'a> {
                 self.set("frame", 0, &frame.repeat(self.cpus))?;
             }
         }
+        let program = self.loaded.program(name);
+        let program = program.ok_or_else(|| error(format!("no program `{name}`")))?;
         let test = TestRun { data: &data, ctx: &ctx, ..TestRun::default() };
-        let result = prog_test_run(program, &test).map_err(error)?;
-        let allowed = self
-            .programs
-            .allowed(result.retval)
-            .ok_or_else(|| error(format!("the program returned {}", result.retval)))?;
-        Ok(program::end_verdict(self.decision, allowed, None))
-    }
-}
-
-/// A context whose only field that is set is the attach id.
-fn skb(attach: u32) -> Vec<u8> {
-    let mut ctx = vec![0; SKB];
-    ctx[SKB_CB0..SKB_CB0 + 4].copy_from_slice(&attach.to_ne_bytes());
-    ctx
-}
-
-impl Engine for Kernel<'_> {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn judge(&mut self, flow: &Flow) -> Result<FlowVerdict, EngineError> {
-        let mut ends = [None, None];
-        for (end, run) in ends.iter_mut().zip(self.programs.runs(self.decision, flow)) {
-            *end = run.map(|run| self.run(&run)).transpose()?;
-        }
-        Ok(program::flow_verdict(ends))
+        let returned = prog_test_run(program, &test).map_err(error)?.retval;
+        let word = self.reported();
+        let unknown = || error(format!("the program returned {returned}"));
+        self.programs.answer(returned, word).ok_or_else(unknown)
     }
 }

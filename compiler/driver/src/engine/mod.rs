@@ -18,7 +18,7 @@ pub use bytecode::Bytecode;
 pub use decision::DecisionGraph;
 pub use kernel::Kernel;
 pub use oracle::Oracle;
-pub use program::{PROGRAM_KINDS, ProgramSet, events};
+pub use program::{Answer, PROGRAM_KINDS, PacketEngine, PacketRun, ProgramSet, attach_id, events};
 
 use policyc_decision::network::Why;
 use policyc_policy::network::{Flow, Reason};

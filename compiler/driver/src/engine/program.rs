@@ -1,13 +1,14 @@
-//! What all engines that run programs share: which program judges which end, the
-//! packet it gets, who is behind which attach point, and what its answer means.
+//! What all engines that run packet programs share: which program judges which
+//! end, the packet it gets, who is behind which attach point, and what its answer
+//! means.
 
-use policyc_bpf::{Direction, Judges, ProgramKind};
+use policyc_bpf::{Direction as Hook, Judges, ProgramKind};
 use policyc_codegen::lower::layout::ALLOW;
 use policyc_codegen::lower::maps::ATTACH_POINTS;
 use policyc_decision::network::NetworkDecision;
-use policyc_policy::network::Flow;
+use policyc_policy::network::{Direction, Flow};
 
-use super::{EndVerdict, FlowVerdict, frame, reason_of};
+use super::{EndVerdict, Engine, EngineError, FlowVerdict, frame, reason_of};
 
 /// Which kind of program an engine runs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -23,35 +24,89 @@ pub enum ProgramSet {
 /// Every kind.
 pub const PROGRAM_KINDS: [ProgramSet; 3] = [ProgramSet::Tc, ProgramSet::Cgroup, ProgramSet::Xdp];
 
-/// One end of a flow, ready to be run.
+/// A packet at an attach point, ready to be judged.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Run {
-    /// Name of the program.
-    pub(super) program: &'static str,
-    /// The packet, from where the program's kind begins.
-    pub(super) packet: Vec<u8>,
-    /// Ethertype of the packet.
-    pub(super) ethertype: u16,
-    /// The attach point's id.
-    pub(super) attach: u32,
+pub struct PacketRun {
+    /// Whether the subject sends or receives it.
+    pub direction: Direction,
+    /// The packet, from where the kind of program begins: the Ethernet header for
+    /// tc and XDP, the network header for cgroups.
+    pub packet: Vec<u8>,
+    /// Its Ethertype, host byte order.
+    pub ethertype: u16,
+    /// How many bytes direct access reaches at first; `None` for all. XDP and
+    /// cgroup programs have no say in it.
+    pub linear: Option<usize>,
+    /// Id of the attach point.
+    pub attach: u32,
+}
+
+/// What a program said about a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// Forwarded, or dropped.
+    pub allowed: bool,
+    /// Index of the decision that its event names; `None` without an event.
+    pub decision: Option<usize>,
+}
+
+/// An engine that runs programs on packets, and therefore can judge flows.
+pub trait PacketEngine {
+    /// Its name, as users type it.
+    fn name(&self) -> &'static str;
+
+    /// Which kind of programs it runs.
+    fn programs(&self) -> ProgramSet;
+
+    /// The decision that the programs are made for.
+    fn decision(&self) -> &NetworkDecision;
+
+    /// Runs the program that judges a packet.
+    ///
+    /// # Errors
+    /// When the engine itself fails, or the kind has no program for the direction.
+    fn run(&mut self, run: &PacketRun) -> Result<Answer, EngineError>;
+}
+
+impl<T: PacketEngine> Engine for T {
+    fn name(&self) -> &'static str {
+        PacketEngine::name(self)
+    }
+
+    fn judge(&mut self, flow: &Flow) -> Result<FlowVerdict, EngineError> {
+        let mut ends = [None, None];
+        let runs = self.programs().runs(self.decision(), flow);
+        for (end, run) in ends.iter_mut().zip(runs) {
+            let answer = run.map(|run| self.run(&run)).transpose()?;
+            *end = answer.map(|answer| verdict(self.decision(), answer));
+        }
+        let [egress, ingress] = ends;
+        Ok(FlowVerdict { egress, ingress })
+    }
+}
+
+/// The verdict behind an answer.
+fn verdict(decision: &NetworkDecision, answer: Answer) -> EndVerdict {
+    let decided = answer.decision.and_then(|index| decision.decisions.get(index));
+    EndVerdict { allowed: answer.allowed, reason: decided.and_then(|d| reason_of(d.why)) }
 }
 
 impl ProgramSet {
-    /// The program that judges one end, by name.
-    fn program(self, judges: Judges) -> Option<&'static str> {
-        match (self, judges) {
-            (Self::Tc, Judges::Egress) => Some("tc_egress"),
-            (Self::Tc, _) => Some("tc_ingress"),
-            (Self::Cgroup, Judges::Egress) => Some("cgroup_egress"),
-            (Self::Cgroup, _) => Some("cgroup_ingress"),
-            (Self::Xdp, Judges::Egress) => None,
-            (Self::Xdp, _) => Some("xdp_ingress"),
+    /// The program that judges a direction, by name.
+    pub fn program(self, direction: Direction) -> Option<&'static str> {
+        match (self, direction) {
+            (Self::Tc, Direction::Egress) => Some("tc_egress"),
+            (Self::Tc, Direction::Ingress) => Some("tc_ingress"),
+            (Self::Cgroup, Direction::Egress) => Some("cgroup_egress"),
+            (Self::Cgroup, Direction::Ingress) => Some("cgroup_ingress"),
+            (Self::Xdp, Direction::Egress) => None,
+            (Self::Xdp, Direction::Ingress) => Some("xdp_ingress"),
         }
     }
 
     /// The names of its programs.
-    pub(super) fn names(self) -> impl Iterator<Item = &'static str> {
-        [Judges::Egress, Judges::Ingress].into_iter().filter_map(move |j| self.program(j))
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Direction::BOTH.into_iter().filter_map(move |direction| self.program(direction))
     }
 
     /// Kernel type of the program that judges one end.
@@ -59,41 +114,49 @@ impl ProgramSet {
         match (self, judges) {
             (Self::Tc, _) => ProgramKind::Tc,
             (Self::Xdp, _) => ProgramKind::Xdp,
-            (Self::Cgroup, Judges::Egress) => ProgramKind::CgroupSkb(Direction::Egress),
-            (Self::Cgroup, _) => ProgramKind::CgroupSkb(Direction::Ingress),
+            (Self::Cgroup, Judges::Egress) => ProgramKind::CgroupSkb(Hook::Egress),
+            (Self::Cgroup, _) => ProgramKind::CgroupSkb(Hook::Ingress),
         }
     }
 
-    /// Whether an answer means "forward"; `None` for an answer that no program of
-    /// this kind gives.
-    pub(super) fn allowed(self, answer: u32) -> Option<bool> {
-        match (self, answer) {
-            (Self::Tc, u32::MAX) | (Self::Xdp, 2) | (Self::Cgroup, 1) => Some(true),
-            (Self::Tc, 2) | (Self::Xdp, 1) | (Self::Cgroup, 0) => Some(false),
-            _ => None,
-        }
+    /// What a program returned and reported, as an answer; `None` for a number that
+    /// no program of this kind returns.
+    pub(super) fn answer(self, returned: u32, word: Option<u32>) -> Option<Answer> {
+        let allowed = match (self, returned) {
+            (Self::Tc, u32::MAX) | (Self::Xdp, 2) | (Self::Cgroup, 1) => true,
+            (Self::Tc, 2) | (Self::Xdp, 1) | (Self::Cgroup, 0) => false,
+            _ => return None,
+        };
+        Some(Answer { allowed, decision: word.map(|word| (word & !ALLOW) as usize) })
     }
 
-    /// The runs that judge a flow: at the source and at the destination, where
-    /// they are subjects.
-    pub(super) fn runs(self, decision: &NetworkDecision, flow: &Flow) -> [Option<Run>; 2] {
-        let ends = [(flow.source, Judges::Egress), (flow.destination, Judges::Ingress)];
-        ends.map(|(address, judges)| {
+    /// The runs that judge a flow: at the source and at the destination, where they
+    /// are subjects and the kind has a program.
+    fn runs(self, decision: &NetworkDecision, flow: &Flow) -> [Option<PacketRun>; 2] {
+        let ends = [(flow.source, Direction::Egress), (flow.destination, Direction::Ingress)];
+        ends.map(|(address, direction)| {
+            self.program(direction)?;
             let mut subjects = decision.subjects.iter();
             let subject = subjects.position(|s| s.addresses.contains(&address))?;
-            let program = self.program(judges)?;
             let packet = match self {
                 Self::Cgroup => frame::packet(flow),
                 Self::Tc | Self::Xdp => frame::ethernet(flow),
             };
-            let ethertype = if address.is_ipv4() { 0x0800 } else { 0x86dd };
-            Some(Run { program, packet, ethertype, attach: attach_id(subject) })
+            let ethertype = frame::ethertype(address);
+            Some(PacketRun {
+                direction,
+                packet,
+                ethertype,
+                linear: None,
+                attach: attach_id(subject),
+            })
         })
     }
 }
 
-/// The attach id that engines give to a subject. 0 is kept for "nobody".
-fn attach_id(subject: usize) -> u32 {
+/// The attach id that engines give to a subject, by its index. 0 is kept for
+/// "nobody".
+pub fn attach_id(subject: usize) -> u32 {
     // INVARIANT: engines refuse more subjects than there are attach points.
     subject as u32 + 1
 }
@@ -104,24 +167,6 @@ pub(super) fn bindings(decision: &NetworkDecision) -> Option<Vec<(u32, u32)>> {
     let fits = decision.subjects.len() < ATTACH_POINTS as usize;
     let subjects = decision.subjects.iter().enumerate();
     fits.then(|| subjects.map(|(i, s)| (attach_id(i), s.behaviour as u32 + 1)).collect())
-}
-
-/// The verdict behind an answer and, where there is an event, its decision.
-pub(super) fn end_verdict(
-    decision: &NetworkDecision,
-    allowed: bool,
-    word: Option<u32>,
-) -> EndVerdict {
-    let index = word.map(|w| (w & !ALLOW) as usize);
-    let why = index.and_then(|i| decision.decisions.get(i)).map(|d| d.why);
-    EndVerdict { allowed, reason: why.and_then(reason_of) }
-}
-
-/// A flow's verdict from those of its ends. XDP says nothing about the source, so
-/// it is left to be what another engine says.
-pub(super) fn flow_verdict(ends: [Option<EndVerdict>; 2]) -> FlowVerdict {
-    let [egress, ingress] = ends;
-    FlowVerdict { egress, ingress }
 }
 
 /// What verdict events say.

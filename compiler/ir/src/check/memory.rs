@@ -276,7 +276,7 @@ impl Checker<'_> {
                         self.error("the helper takes no size of 0, and this can be");
                     }
                 }
-                Arg::Ctx | Arg::KeyedMap | Arg::Ringbuf | Arg::Int(_) => {}
+                Arg::Ctx | Arg::KeyedMap | Arg::Ringbuf | Arg::KernelAddress | Arg::Int(_) => {}
             }
         }
     }

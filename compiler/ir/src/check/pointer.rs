@@ -179,7 +179,7 @@ impl<'a> Facts<'a> {
             Type::Pkt => {
                 self.pointers[value] = Some(Pointer::Packet { root: value, offset: 0, reach });
             }
-            Type::Ctx | Type::Map(_) => {}
+            Type::Ctx | Type::CtxPlace | Type::Map(_) => {}
         }
     }
 

@@ -180,7 +180,7 @@ fn is_known(module: &Module, func: &Function, ty: Type) -> bool {
             map.index() < module.maps.len()
         }
         Type::Stack(slot) => slot.index() < func.slots.len(),
-        Type::Int(..) | Type::Ctx | Type::Pkt => true,
+        Type::Int(..) | Type::Ctx | Type::CtxPlace | Type::Pkt => true,
     }
 }
 

@@ -145,13 +145,13 @@ impl Checker<'_> {
                 }
             }
             Op::PtrAdd(base, bytes) => {
-                let pointer = matches!(ty(base), Type::Pkt | Type::MapValue(_) | Type::Stack(_));
-                wrong(pointer && ty(base) == result, "this is not a pointer that can move").or_else(
-                    || {
+                let pointer =
+                    matches!(ty(base), Type::Ctx | Type::Pkt | Type::MapValue(_) | Type::Stack(_));
+                wrong(pointer && ty(base).moved() == result, "this is not a pointer that can move")
+                    .or_else(|| {
                         let native = matches!(ty(bytes), Type::Int(_, Order::Native));
                         wrong(native, "a number of bytes is a native integer")
-                    },
-                )
+                    })
             }
             Op::PktStart(ctx) => wrong(
                 ty(ctx) == Type::Ctx && result == Type::Pkt,
@@ -198,6 +198,10 @@ impl Checker<'_> {
                 Arg::Size { .. } => (
                     matches!(ty, Type::Int(Width::W32 | Width::W64, Order::Native)),
                     "a number of bytes, `u32` or `u64`".into(),
+                ),
+                Arg::KernelAddress => (
+                    matches!(ty, Type::U64 | Type::CtxPlace),
+                    "an address: a `u64`, or a place in the context".to_owned(),
                 ),
                 Arg::Int(width) => {
                     (ty == Type::Int(*width, Order::Native), format!("a `u{}`", width.bits()))

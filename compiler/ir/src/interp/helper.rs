@@ -128,8 +128,8 @@ impl Run<'_, '_> {
     }
 
     fn probe_read(&mut self, args: &[Cell], kernel: bool) -> Result<u64, FaultKind> {
-        let (len, address) = (size(int(args, 1)?), int(args, 2)?);
-        let read = (0..len as u64).map(|i| self.foreign_byte(kernel, address.wrapping_add(i)));
+        let (len, address) = (size(int(args, 1)?), address(args, 2)?);
+        let read = (0..len as u64).map(|i| self.foreign_byte(kernel, address, i));
         match read.collect::<Option<Vec<u8>>>() {
             Some(bytes) => self.write(arg(args, 0)?, 0, &bytes).map(|()| 0),
             None => self.zero(arg(args, 0)?, len).map(|()| EFAULT),
@@ -138,13 +138,13 @@ impl Run<'_, '_> {
 
     /// Up to the NUL, or as much as fits with one; returns the length with the NUL.
     fn probe_read_str(&mut self, args: &[Cell], kernel: bool) -> Result<u64, FaultKind> {
-        let (len, address) = (size(int(args, 1)?), int(args, 2)?);
+        let (len, address) = (size(int(args, 1)?), address(args, 2)?);
         if len == 0 {
             return Ok(0);
         }
         let mut bytes = vec![];
         for i in 0..len as u64 - 1 {
-            match self.foreign_byte(kernel, address.wrapping_add(i)) {
+            match self.foreign_byte(kernel, address, i) {
                 Some(0) => break,
                 Some(byte) => bytes.push(byte),
                 None => return self.zero(arg(args, 0)?, len).map(|()| EFAULT),
@@ -155,9 +155,17 @@ impl Run<'_, '_> {
         Ok(bytes.len() as u64)
     }
 
-    fn foreign_byte(&self, kernel: bool, address: u64) -> Option<u8> {
+    /// The byte that is `i` bytes behind an address.
+    fn foreign_byte(&self, kernel: bool, address: Address, i: u64) -> Option<u8> {
         let world = &self.machine.world;
-        if kernel { world.kernel.byte(address) } else { world.user.byte(address) }
+        match address {
+            Address::Context(at) => {
+                let at = u64::try_from(at).ok()?.checked_add(i)?;
+                self.context.bytes.get(usize::try_from(at).ok()?).copied()
+            }
+            Address::Number(address) if kernel => world.kernel.byte(address.wrapping_add(i)),
+            Address::Number(address) => world.user.byte(address.wrapping_add(i)),
+        }
     }
 
     fn zero(&mut self, pointer: Cell, len: usize) -> Result<(), FaultKind> {
@@ -167,6 +175,21 @@ impl Run<'_, '_> {
 
 fn arg(args: &[Cell], i: usize) -> Result<Cell, FaultKind> {
     args.get(i).copied().ok_or(FaultKind::IllFormed("an argument is missing"))
+}
+
+/// What a helper reads from.
+#[derive(Clone, Copy)]
+enum Address {
+    Number(u64),
+    /// That many bytes into the context.
+    Context(i64),
+}
+
+fn address(args: &[Cell], i: usize) -> Result<Address, FaultKind> {
+    match arg(args, i)? {
+        Cell::Pointer(Region::Context, at) => Ok(Address::Context(at)),
+        _ => int(args, i).map(Address::Number),
+    }
 }
 
 fn int(args: &[Cell], i: usize) -> Result<u64, FaultKind> {

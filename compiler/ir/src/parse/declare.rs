@@ -270,7 +270,8 @@ impl Reader {
                 let Some(ty) = found.next().flatten() else { return true };
                 func.values[pending.value].ty = match ty {
                     Type::Map(map) if pending.lookup => Type::MapValueOrNull(map),
-                    ty => ty,
+                    // A lookup's other types are not its own, and addresses of slots stay.
+                    ty => ty.moved(),
                 };
                 false
             });

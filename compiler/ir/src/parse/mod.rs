@@ -254,6 +254,7 @@ impl Reader {
         let argument = kind.clone().into_inner().next();
         match (rule, argument) {
             (Rule::ctx_ty, _) => Type::Ctx,
+            (Rule::ctx_place_ty, _) => Type::CtxPlace,
             (Rule::pkt_ty, _) => Type::Pkt,
             (Rule::map_ty, Some(name)) => Type::Map(self.map_ref(&name)),
             (Rule::value_ty, Some(name)) => Type::MapValue(self.map_ref(&name)),

@@ -1,0 +1,86 @@
+//! `policyc apply`, `policyc confirm` and `policyc rollback`
+
+use std::fmt::Write as _;
+
+use policyc_bpf::{Artifact, Judges};
+use policyc_runtime::{self as runtime, Bindings, Host, Options, Outcome};
+use policyc_sys::kernel::RealKernel;
+
+use super::args::{ApplyArgs, StateArgs};
+use super::{Error, Status, live, output};
+use crate::{bindings, input};
+
+pub(super) fn run(args: &ApplyArgs) -> Result<Status, Error> {
+    let artifact = live::artifact(&args.artifact)?;
+    let bindings = read_bindings(args, &artifact)?;
+    let dirs = args.state.dirs()?;
+    let host = Host { kernel: &RealKernel, dirs: &dirs };
+    let options = Options {
+        dry_run: args.dry_run,
+        confirm: args.confirm,
+        report_forwarded: args.report_forwarded,
+    };
+    let outcome = runtime::apply(&host, &artifact, &bindings, options);
+    let outcome = outcome.map_err(|error| live::failed(&error))?;
+    output::print(&summary(&artifact, &outcome))?;
+    Ok(Status::Clean)
+}
+
+/// The bindings of the file, or those that the inventory hints at.
+fn read_bindings(args: &ApplyArgs, artifact: &Artifact) -> Result<Bindings, Error> {
+    if let Some(path) = &args.bindings {
+        let text = input::read_text(path)?;
+        let read = bindings::read(&text);
+        return read.map_err(|error| Error::Message(format!("`{}`: {error}", path.display())));
+    }
+    let bindings = bindings::from_hints(artifact.manifest()).map_err(Error::Message)?;
+    let traces = artifact.object().programs.iter().any(|p| p.judges == Judges::Events);
+    if bindings.bindings.is_empty() && !traces {
+        let message = "no subject of the artifact is local: no `attach` of its inventory names \
+                       something that is on this host\n  help: say where subjects are attached \
+                       with `--bindings`";
+        return Err(Error::Message(message.into()));
+    }
+    Ok(bindings)
+}
+
+fn summary(artifact: &Artifact, outcome: &Outcome) -> String {
+    let mut text = String::new();
+    let verb = if outcome.live { "live" } else { "would be live" };
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        text,
+        "generation {} is {verb}: {} sha256:{}",
+        outcome.generation,
+        artifact.manifest().name,
+        outcome.hash
+    );
+    for (point, subject) in &outcome.points {
+        let subject = subject.as_deref().unwrap_or("events");
+        let _ = writeln!(text, "  {point}: {subject}");
+    }
+    if let Some(within) = outcome.confirm_within {
+        let seconds = within.as_secs();
+        let _ = writeln!(text, "  goes back in {seconds} s unless `policyc confirm` comes first");
+    }
+    text
+}
+
+pub(super) fn confirm(args: &StateArgs) -> Result<Status, Error> {
+    let dirs = args.dirs()?;
+    let host = Host { kernel: &RealKernel, dirs: &dirs };
+    let generation = runtime::confirm(&host).map_err(|error| live::failed(&error))?;
+    output::print(&format!("generation {generation} is confirmed\n"))?;
+    Ok(Status::Clean)
+}
+
+pub(super) fn rollback(args: &StateArgs) -> Result<Status, Error> {
+    let dirs = args.dirs()?;
+    let host = Host { kernel: &RealKernel, dirs: &dirs };
+    let text = match runtime::rollback(&host).map_err(|error| live::failed(&error))? {
+        Some(generation) => format!("generation {generation} is live again\n"),
+        None => "nothing is live, as before\n".to_owned(),
+    };
+    output::print(&text)?;
+    Ok(Status::Clean)
+}

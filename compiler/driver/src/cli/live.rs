@@ -1,0 +1,44 @@
+//! What the commands about the live host share.
+
+use std::path::Path;
+
+use policyc_bpf::Artifact;
+use policyc_runtime::{Dirs, Error as RuntimeError};
+
+use super::Error;
+use super::args::StateArgs;
+use crate::input;
+
+impl StateArgs {
+    /// The places, as the runtime takes them: the last folder of `pins` is ours,
+    /// what is before it is the mount point.
+    pub(super) fn dirs(&self) -> Result<Dirs, Error> {
+        let (Some(bpffs), Some(name)) = (self.pins.parent(), self.pins.file_name()) else {
+            let help = "`--pins` must be a folder on a BPF file system: `/sys/fs/bpf/policyc`";
+            return Err(Error::Message(help.into()));
+        };
+        let name = name.to_string_lossy().into_owned();
+        Ok(Dirs { bpffs: bpffs.to_path_buf(), name, state: self.state.clone() })
+    }
+}
+
+/// Reads an artifact file.
+pub(super) fn artifact(path: &Path) -> Result<Artifact, Error> {
+    let bytes = input::read_bytes(path)?;
+    Artifact::from_bytes(&bytes)
+        .map_err(|error| Error::Message(format!("`{}`: {error}", path.display())))
+}
+
+/// A runtime error with what to do about it, and the kernel's log if there is one.
+pub(super) fn failed(error: &RuntimeError) -> Error {
+    let mut text = format!("{error}\n  help: {}", error.help());
+    if let Some(log) = error.log() {
+        // The end of a verifier's log says why.
+        let lines: Vec<&str> = log.lines().collect();
+        for line in &lines[lines.len().saturating_sub(20)..] {
+            text.push_str("\n  | ");
+            text.push_str(line);
+        }
+    }
+    Error::Message(text)
+}

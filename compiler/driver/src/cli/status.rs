@@ -1,0 +1,145 @@
+//! `policyc status`
+
+use std::fmt::Write as _;
+use std::time::{Duration, UNIX_EPOCH};
+
+use policyc_bpf::Manifest;
+use policyc_runtime::{self as runtime, Host, Live, Status as HostStatus};
+use policyc_sys::kernel::RealKernel;
+use serde::Serialize;
+
+use super::args::StatusArgs;
+use super::{Error, Status, live, output};
+use crate::observe::utc;
+use crate::render::Format;
+
+pub(super) fn run(args: &StatusArgs) -> Result<Status, Error> {
+    let dirs = args.state.dirs()?;
+    let host = Host { kernel: &RealKernel, dirs: &dirs };
+    let status = runtime::status(&host).map_err(|error| live::failed(&error))?;
+    // Names are a comfort: without the copy there are numbers.
+    let applied = runtime::last_applied(&host).ok().flatten();
+    let manifest = applied.as_ref().map(|(artifact, _)| artifact.manifest());
+    let text = match args.output {
+        Format::Text => text(&status, manifest),
+        Format::Json => json(&status, manifest),
+    };
+    output::print(&text)?;
+    let drifts = status.live.as_ref().is_some_and(Live::has_drift);
+    let is_lost = status.live.is_none() && status.lost.is_some();
+    Ok(if drifts || is_lost || status.untidy { Status::Findings } else { Status::Clean })
+}
+
+fn text(status: &HostStatus, manifest: Option<&Manifest>) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_status(&mut text, status, manifest);
+    text
+}
+
+fn write_status(
+    text: &mut String,
+    status: &HostStatus,
+    manifest: Option<&Manifest>,
+) -> std::fmt::Result {
+    match &status.live {
+        Some(live) => write_live(text, live, manifest)?,
+        None => writeln!(text, "nothing is live")?,
+    }
+    if let (None, Some((number, name))) = (&status.live, &status.lost) {
+        writeln!(text, "generation {number} ({name}) was live; its pins are gone, as after a boot")?;
+        writeln!(text, "  help: apply it again")?;
+    }
+    if status.untidy {
+        writeln!(text, "a command was interrupted; the next `apply` or `remove` tidies up")?;
+    }
+    Ok(())
+}
+
+fn write_live(text: &mut String, live: &Live, manifest: Option<&Manifest>) -> std::fmt::Result {
+    let since = utc(UNIX_EPOCH + Duration::from_secs(live.since));
+    writeln!(text, "generation {} is live: {} sha256:{}", live.generation, live.name, live.hash)?;
+    writeln!(text, "  since {since}")?;
+    if let Some(within) = live.confirm_within {
+        writeln!(text, "  goes back in {} s unless confirmed", within.as_secs())?;
+    }
+    writeln!(text, "attach points")?;
+    for gate in &live.gates {
+        let point = gate.point.as_ref().map_or_else(|| "gone".to_owned(), ToString::to_string);
+        let subject = gate.subject.as_deref().unwrap_or("events");
+        let drift = gate.drift.as_ref().map(|drift| format!("  DRIFT: {drift}"));
+        let drift = drift.unwrap_or_default();
+        writeln!(text, "  {:>4}  {point}: {subject} by {}{drift}", gate.id, gate.program)?;
+    }
+    let counted: Vec<_> = live.counters.iter().filter(|c| c.packets > 0).collect();
+    if !counted.is_empty() {
+        writeln!(text, "decisions")?;
+    }
+    for counter in counted {
+        let words = decision(manifest, counter.decision);
+        writeln!(text, "  {:>10} packets {:>12} bytes  {words}", counter.packets, counter.bytes)?;
+    }
+    Ok(())
+}
+
+/// A decision in words: `deny shop/web spec.ingressDeny[0] (web.yaml:9:3)`.
+fn decision(manifest: Option<&Manifest>, index: u32) -> String {
+    let known = manifest.and_then(|m| Some((m, m.decisions.get(index as usize)?)));
+    let Some((manifest, found)) = known else { return format!("decision {index}") };
+    let outcome = serde_name(&found.outcome);
+    match manifest.line_of(index) {
+        Some(line) => {
+            let reason = match found.reason {
+                policyc_bpf::Reason::DefaultDeny => " by default of",
+                _ => "",
+            };
+            let at = format!("{}:{}:{}", line.file, line.line, line.column);
+            format!("{outcome}{reason} {} {} ({at})", line.policy, line.rule)
+        }
+        None => format!("{outcome} ({})", serde_name(&found.reason).replace('_', " ")),
+    }
+}
+
+/// The name that a value has in documents.
+fn serde_name(value: &impl Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn json(status: &HostStatus, manifest: Option<&Manifest>) -> String {
+    let live = status.live.as_ref().map(|live| {
+        let gates = live.gates.iter().map(|gate| {
+            serde_json::json!({
+                "id": gate.id,
+                "point": gate.point.as_ref().map(ToString::to_string),
+                "subject": gate.subject,
+                "program": gate.program,
+                "drift": gate.drift.as_ref().map(ToString::to_string),
+            })
+        });
+        let counters = live.counters.iter().map(|counter| {
+            serde_json::json!({
+                "decision": counter.decision,
+                "packets": counter.packets,
+                "bytes": counter.bytes,
+                "meaning": decision(manifest, counter.decision),
+            })
+        });
+        serde_json::json!({
+            "generation": live.generation,
+            "name": live.name,
+            "sha256": live.hash.to_string(),
+            "since": utc(UNIX_EPOCH + Duration::from_secs(live.since)),
+            "confirm_within_seconds": live.confirm_within.map(|d| d.as_secs()),
+            "gates": gates.collect::<Vec<_>>(),
+            "counters": counters.collect::<Vec<_>>(),
+        })
+    });
+    let lost = status.lost.as_ref().map(|(number, name)| {
+        serde_json::json!({"generation": number, "name": name})
+    });
+    let document =
+        serde_json::json!({"version": 1, "live": live, "lost": lost, "untidy": status.untidy});
+    // INVARIANT: plain strings and numbers always serialise.
+    format!("{}\n", serde_json::to_string_pretty(&document).unwrap_or_default())
+}
