@@ -12,15 +12,19 @@ use policyc_sys::net::{in_netns, interface_by_name, interfaces};
 /// # Errors
 /// In words, when it is something else.
 pub fn read(text: &str) -> Result<Bindings, String> {
-    let mut document: serde_yaml::Mapping =
+    // By way of JSON, in which `{tc: …}` is how an alternative is written.
+    let document: serde_json::Value =
         serde_yaml::from_str(text).map_err(|error| error.to_string())?;
+    let serde_json::Value::Object(mut document) = document else {
+        return Err("a bindings file is a map".to_owned());
+    };
     for (key, expected) in [("apiVersion", "policyc.io/v1alpha1"), ("kind", "Bindings")] {
         let found = document.remove(key);
         if found.as_ref().and_then(|v| v.as_str()) != Some(expected) {
             return Err(format!("`{key}` must be `{expected}`"));
         }
     }
-    serde_yaml::from_value(document.into()).map_err(|error| error.to_string())
+    serde_json::from_value(document.into()).map_err(|error| error.to_string())
 }
 
 /// The bindings that an artifact's inventory hints at, for what is there on this
