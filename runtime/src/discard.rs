@@ -4,6 +4,7 @@
 use policyc_sys::{Kernel, SysError, errno};
 
 use crate::error::{Error, OrDoing};
+use crate::gate::load_closed;
 use crate::generation::unpin;
 use crate::host::Host;
 use crate::journal::{Gate, Journal, Record};
@@ -22,7 +23,7 @@ pub(crate) fn discard<K: Kernel>(
     let in_use = |gate: &Gate| journal.generations().any(|other| other.uses(gate.id));
     let (kept, unused): (Vec<_>, Vec<_>) = journal.gates.iter().cloned().partition(in_use);
     for gate in &kept {
-        clear_slot(host, gate, record.parity)?;
+        close_slot(host, gate, record.parity)?;
     }
     tear_down(host, &unused)?;
     journal.gates = kept;
@@ -80,8 +81,8 @@ pub(crate) fn is_gone(error: &SysError) -> bool {
     error.is(errno::ENOENT) || error.is(errno::ENODEV) || no_namespace
 }
 
-/// Empties a gate's slot of a parity that is not active.
-pub(crate) fn clear_slot<K: Kernel>(
+/// Closes a gate's slot of a parity that is not active; what was in it is freed.
+pub(crate) fn close_slot<K: Kernel>(
     host: &Host<'_, K>,
     gate: &Gate,
     parity: Parity,
@@ -90,7 +91,8 @@ pub(crate) fn clear_slot<K: Kernel>(
     let Some(slots) = host.kernel.open_map(&path).or_doing("open the slots of a gate")? else {
         return Ok(());
     };
-    host.kernel.set_slot(&slots, parity.slot(), None).or_doing("clear a slot")
+    let closed = load_closed(host.kernel, &gate.point.kind()).or_doing("load a closed slot")?;
+    host.kernel.set_slot(&slots, parity.slot(), &closed).or_doing("close a slot")
 }
 
 /// When no generation is left: the state word, shared maps and directories go

@@ -1,5 +1,5 @@
-//! The code of gates, and of what stands in a slot for a generation that does
-//! not judge there.
+//! The code of gates, and of what stands in slots that no generation's program
+//! is in.
 //!
 //! A gate writes its attach id where the program behind it looks for it, reads
 //! the state word once, and tail-calls into the slot of the active parity by
@@ -133,8 +133,23 @@ pub(crate) fn load<K: Kernel>(
 /// Loads what stands in a slot for a generation that does not judge there: it
 /// passes everything on, as if there were no gate.
 pub(crate) fn load_absent<K: Kernel>(kernel: &K, kind: &ProgramKind) -> Result<K::Prog, SysError> {
-    let insns = [Insn::mov64_imm(Reg::R0, verdicts(kind).allow), Insn::exit()];
-    load_code(kernel, kind, "absent", &insns, Vec::new())
+    load_constant(kernel, kind, "absent", verdicts(kind).allow)
+}
+
+/// Loads what stands in a slot that no generation has: it denies, as the end of
+/// the gate does. Putting it takes 50 us; emptying the slot takes a grace
+/// period, because the kernel turns the gate's direct jump into none.
+pub(crate) fn load_closed<K: Kernel>(kernel: &K, kind: &ProgramKind) -> Result<K::Prog, SysError> {
+    load_constant(kernel, kind, "closed", verdicts(kind).deny)
+}
+
+fn load_constant<K: Kernel>(
+    kernel: &K,
+    kind: &ProgramKind,
+    name: &str,
+    returned: i32,
+) -> Result<K::Prog, SysError> {
+    load_code(kernel, kind, name, &[Insn::mov64_imm(Reg::R0, returned), Insn::exit()], Vec::new())
 }
 
 fn load_code<K: Kernel>(

@@ -6,7 +6,7 @@
 
 use policyc_sys::Kernel;
 
-use crate::discard::{clear_slot, discard, sweep, tear_down};
+use crate::discard::{close_slot, discard, sweep, tear_down};
 use crate::error::{Error, OrDoing};
 use crate::host::Host;
 use crate::journal::Journal;
@@ -111,7 +111,7 @@ pub(crate) fn retire<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Re
         discard(host, journal, &previous)?;
     } else if let Some(active) = &journal.active {
         for gate in &journal.gates {
-            clear_slot(host, gate, active.parity.other())?;
+            close_slot(host, gate, active.parity.other())?;
         }
     }
     host.write_journal(journal)

@@ -86,6 +86,7 @@ fn judged(host: &FakeHost) -> Vec<String> {
             let program = attached.prog.map("slots").and_then(|slots| slots.slot(slot));
             let by = program.map_or("nobody".to_owned(), |p| match p.map("config") {
                 _ if p.name() == "absent" => "absent".to_owned(),
+                _ if p.name() == "closed" => "nobody".to_owned(),
                 _ => format!("{} {}", p.name(), p.id()),
             });
             format!("{}: {by}", attached.place)

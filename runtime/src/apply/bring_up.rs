@@ -85,7 +85,7 @@ impl<K: Kernel> BringUp<'_, K> {
     /// Puts the program into the inactive slot of a gate that exists.
     fn put(&self, planned: &PlannedGate) -> Result<(), Error> {
         let slots = self.open_slots(planned.id)?;
-        self.set(&slots, Some(self.program(planned)?))
+        self.set(&slots, self.program(planned)?)
     }
 
     /// Puts the program that passes everything on into the inactive slot.
@@ -95,7 +95,7 @@ impl<K: Kernel> BringUp<'_, K> {
         };
         let slots = self.open_slots(id)?;
         let absent = self.absent(&gate.point.kind())?;
-        self.set(&slots, Some(&absent))
+        self.set(&slots, &absent)
     }
 
     /// Makes a gate: slots first, so that it never runs with an empty one.
@@ -105,9 +105,9 @@ impl<K: Kernel> BringUp<'_, K> {
         let slots = kernel.map_create(&gate::slots_def()).or_doing("create the slots of a gate")?;
         let absent = self.absent(&kind)?;
         kernel
-            .set_slot(&slots, self.record.parity.other().slot(), Some(&absent))
+            .set_slot(&slots, self.record.parity.other().slot(), &absent)
             .or_doing("fill a slot")?;
-        self.set(&slots, Some(self.program(planned)?))?;
+        self.set(&slots, self.program(planned)?)?;
 
         let frame = (kind == ProgramKind::Xdp).then(|| self.generation.map("frame")).flatten();
         let maps = GateMaps { state: self.state, slots: &slots, frame };
@@ -195,7 +195,7 @@ impl<K: Kernel> BringUp<'_, K> {
         })
     }
 
-    fn set(&self, slots: &K::Map, program: Option<&K::Prog>) -> Result<(), Error> {
+    fn set(&self, slots: &K::Map, program: &K::Prog) -> Result<(), Error> {
         let slot = self.record.parity.slot();
         self.host.kernel.set_slot(slots, slot, program).or_doing("fill a slot")
     }

@@ -28,7 +28,9 @@ pub fn ids(kind: ObjectKind) -> Result<Vec<u32>, SysError> {
     }
 }
 
-/// Opens an object by its id.
+/// Opens an object by its id. Not for waiting until a program array is gone:
+/// opening one that is being freed can keep it for ever (seen on 6.18); list
+/// [`ids`] instead.
 ///
 /// # Errors
 /// `ENOENT` when it is gone; what the kernel said.

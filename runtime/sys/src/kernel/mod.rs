@@ -189,13 +189,8 @@ pub trait Kernel {
     -> Result<(), SysError>;
     /// Forbids further changes from user space.
     fn map_freeze(&self, map: &Self::Map) -> Result<(), SysError>;
-    /// Puts a program into a program array, or clears the entry.
-    fn set_slot(
-        &self,
-        slots: &Self::Map,
-        index: u32,
-        prog: Option<&Self::Prog>,
-    ) -> Result<(), SysError>;
+    /// Puts a program into a program array, in place of the one that is there.
+    fn set_slot(&self, slots: &Self::Map, index: u32, prog: &Self::Prog) -> Result<(), SysError>;
 
     // Programs.
 

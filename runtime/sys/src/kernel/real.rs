@@ -136,12 +136,8 @@ impl Kernel for RealKernel {
         map.freeze()
     }
 
-    fn set_slot(&self, slots: &Map, index: u32, prog: Option<&OwnedFd>) -> Result<(), SysError> {
-        let key = index.to_ne_bytes();
-        match prog {
-            Some(prog) => slots.update(&key, &prog.as_raw_fd().to_ne_bytes(), 0),
-            None => slots.delete(&key).map(drop),
-        }
+    fn set_slot(&self, slots: &Map, index: u32, prog: &OwnedFd) -> Result<(), SysError> {
+        slots.update(&index.to_ne_bytes(), &prog.as_raw_fd().to_ne_bytes(), 0)
     }
 
     fn prog_load(&self, code: &Code<'_, Map>) -> Result<OwnedFd, SysError> {

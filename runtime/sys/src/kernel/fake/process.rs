@@ -298,17 +298,9 @@ impl Kernel for FakeKernel {
         Ok(())
     }
 
-    fn set_slot(
-        &self,
-        slots: &FakeMap,
-        index: u32,
-        prog: Option<&FakeProg>,
-    ) -> Result<(), SysError> {
+    fn set_slot(&self, slots: &FakeMap, index: u32, prog: &FakeProg) -> Result<(), SysError> {
         self.enter("set_slot")?;
-        match prog {
-            Some(prog) => slots.0.slots.borrow_mut().insert(index, prog.clone()),
-            None => slots.0.slots.borrow_mut().remove(&index),
-        };
+        slots.0.slots.borrow_mut().insert(index, prog.clone());
         Ok(())
     }
 
