@@ -21,8 +21,8 @@ mod world;
 pub use build::{Viewpoint, World, WorldSubject, build};
 pub use judge::Packet;
 pub use print::{describe, print};
-pub use world::decide;
 pub use resolve::{DirectionRules, OrderedEntry, Outcome, Predicate};
+pub use world::decide;
 
 use std::net::IpAddr;
 
