@@ -1,7 +1,7 @@
 //! The driver's own findings. `P07xx`: building; `P08xx`: verifying; `P09xx`:
 //! fixtures.
 
-use policyc_base::{Code, Diagnostic};
+use policyc_base::{Code, Diagnostic, Span};
 
 /// There is no policy among what was read.
 pub const NOTHING_TO_BUILD: Code = Code("P0701");
@@ -47,15 +47,21 @@ pub(crate) fn internal(message: &str) -> Diagnostic {
 /// below them (`;  ^ what is wrong`).
 fn marked_lines(message: &str) -> String {
     let lines: Vec<_> = message.lines().collect();
-    let is_mark = |line: &&str| line.starts_with(';');
-    let matters = |(n, line): &(usize, &&str)| {
-        *n == 0 || is_mark(line) || lines.get(n + 1).is_some_and(|next| is_mark(next))
-    };
-    if !lines.iter().any(|line| is_mark(line)) {
+    let is_mark = |n: usize| lines.get(n).is_some_and(|line| line.starts_with(';'));
+    if !(0..lines.len()).any(is_mark) {
         return message.to_owned();
     }
-    let kept: Vec<_> = lines.iter().enumerate().filter(matters).map(|(_, l)| *l).collect();
+    let kept = (0..lines.len()).filter(|n| *n == 0 || is_mark(*n) || is_mark(n + 1));
+    let kept: Vec<_> = kept.filter_map(|n| lines.get(n).copied()).collect();
     kept.join("\n")
+}
+
+pub(crate) fn replies(span: Option<Span>) -> Diagnostic {
+    let message = "subjects that deny by default drop replies too: there is no connection \
+                   tracking yet";
+    Diagnostic::warning(REPLIES, no_span(), message)
+        .at(span)
+        .with_help("allow replies by a rule of their own, from the port that was asked")
 }
 
 pub(crate) fn limit(message: &str) -> Diagnostic {
@@ -70,9 +76,9 @@ pub(crate) fn host_unreadable(error: &std::io::Error) -> Diagnostic {
 }
 
 /// A placeholder that `at(None)` takes away again.
-fn no_span() -> policyc_base::Span {
+fn no_span() -> Span {
     use policyc_base::EntityId;
-    policyc_base::Span::new(policyc_base::FileId::from_index(0), 0, 0)
+    Span::new(policyc_base::FileId::from_index(0), 0, 0)
 }
 
 pub(crate) fn rejected(message: &str) -> Diagnostic {

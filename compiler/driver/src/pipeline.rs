@@ -202,6 +202,7 @@ pub fn build(session: &mut Session, input: &Input) -> Option<Built> {
         return None;
     }
     let decided = decide(&policy);
+    warn_about_replies(session, &decided);
     match back_end(session, &policy, &decided) {
         Ok((lowered, compiled)) => Some(Built { policy, decided, lowered, compiled }),
         Err(error) => {
@@ -209,6 +210,21 @@ pub fn build(session: &mut Session, input: &Input) -> Option<Built> {
             None
         }
     }
+}
+
+/// There is no connection tracking yet, so a subject that denies by default drops
+/// the replies to what it sends, or those it sends, unless a rule allows them.
+/// Said once, at the first rule that denies by default.
+fn warn_about_replies(session: &mut Session, decided: &Decided) {
+    let behaviours = decided.network.iter().flat_map(|network| &network.behaviours);
+    let defaults = behaviours.flat_map(|b| [&b.rules.ingress, &b.rules.egress]);
+    let origins = defaults.filter_map(|rules| match rules.otherwise {
+        network::Reason::DefaultDeny(origin) => Some(origin),
+        _ => None,
+    });
+    let Some(first) = origins.min() else { return };
+    let span = session.origins.get(first).and_then(|info| info.span);
+    session.sink.push(codes::replies(span));
 }
 
 fn back_end(

@@ -36,10 +36,12 @@ impl Report {
     fn new(diagnostic: &Diagnostic, sources: &SourceMap) -> Self {
         let file = diagnostic.span.and_then(|span| sources.get(span.file));
         let source = file.map(|f| NamedSource::new(&f.name, f.text.clone()));
-        let primary = diagnostic.span.map(|span| label(span, None, true));
+        let text = file.map_or("", |f| &f.text);
+        let primary = diagnostic.span.map(|span| label(first_line(span, text), None, true));
         let same_file = |span: Span| diagnostic.span.is_some_and(|p| p.file == span.file);
         let others = diagnostic.labels.iter().filter(|l| same_file(l.span));
-        let others = others.map(|l| label(l.span, Some(l.text.clone()), false));
+        let others =
+            others.map(|l| label(first_line(l.span, text), Some(l.text.clone()), false));
         let labels = primary.into_iter().chain(others).collect();
         Self {
             code: diagnostic.code.to_string(),
@@ -73,6 +75,14 @@ fn help(diagnostic: &Diagnostic, sources: &SourceMap) -> Option<String> {
     });
     let lines: Vec<_> = diagnostic.help.iter().cloned().chain(elsewhere).collect();
     if lines.is_empty() { None } else { Some(lines.join("\n")) }
+}
+
+/// A finding about a whole rule is shown at its first line: the rest would hide
+/// everything else.
+fn first_line(span: Span, text: &str) -> Span {
+    let covered = text.get(span.start as usize..span.end as usize).unwrap_or_default();
+    let length = covered.lines().next().map_or(0, str::len) as u32;
+    Span { end: span.end.min(span.start + length.max(1)), ..span }
 }
 
 fn label(span: Span, text: Option<String>, primary: bool) -> LabeledSpan {
