@@ -43,7 +43,8 @@ pub fn from_hints(manifest: &Manifest) -> Result<Bindings, String> {
 
 fn local(subject: &Subject, hint: &AttachHint) -> Result<Vec<Binding>, String> {
     let bind = |attach| Binding { subject: subject.name.clone(), attach };
-    let cgroup = |path: PathBuf| if path.is_dir() { vec![bind(Attach::Cgroup { path })] } else { vec![] };
+    let cgroup =
+        |path: PathBuf| if path.is_dir() { vec![bind(Attach::Cgroup { path })] } else { vec![] };
     Ok(match hint {
         // The interface by which the host reaches the workload.
         AttachHint::Interface(name) => match interface_by_name(name) {

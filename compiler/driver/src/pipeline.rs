@@ -132,8 +132,7 @@ pub fn lower(policy: &Policy, decided: &Decided) -> Result<Lowered, CodegenError
 /// A bug: what the passes made does not check.
 pub fn optimise(lowered: &mut Lowered) -> Result<(), CodegenError> {
     let internal = |error: opt::OptError| CodegenError::internal(error.to_string());
-    opt::optimise(&mut lowered.module, opt::PassSet::all())
-        .map_err(internal)?;
+    opt::optimise(&mut lowered.module, opt::PassSet::all()).map_err(internal)?;
     let names: Vec<&str> = lowered.plans.iter().map(|plan| plan.name.as_str()).collect();
     opt::keep(&mut lowered.module, &names);
     for plan in &mut lowered.plans {

@@ -10,8 +10,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::policy::Generated;
 use super::{BenchError, REPEAT};
-use crate::engine::loaded::Loaded;
 use crate::engine::{ProgramSet, frame};
+use policyc_verify::kernel::Loaded;
 
 /// Where the only subject is attached.
 const ATTACH: u32 = 1;

@@ -50,10 +50,10 @@ pub enum Command {
                             policyc dump policy.yaml -i inventory.yaml --at bir")]
     Dump(DumpArgs),
     /// Say who decides about a flow, and at which line.
-    #[command(
-        after_help = "Examples:\n  policyc explain -f policies/ -i inventory.yaml --from shop/web --to shop/billing --to-port 8080/TCP\n  \
-                            policyc explain -f policies/ -i inventory.yaml --from 203.0.113.9 --to shop/billing --to-port 22/TCP"
-    )]
+    #[command(after_help = "Examples:\n  policyc explain -f policies/ -i inventory.yaml \\\n    \
+                            --from shop/web --to shop/billing --to-port 8080/TCP\n  \
+                            policyc explain -f policies/ -i inventory.yaml \\\n    \
+                            --from 203.0.113.9 --to shop/billing --to-port 22/TCP")]
     Explain(ExplainArgs),
     /// Verify an artifact here, or on the kernels of images, and record it.
     #[command(after_help = "Examples:\n  policyc verify shop.policyc\n  \
@@ -70,7 +70,9 @@ pub enum Command {
     #[command(after_help = "Examples:\n  policyc status\n  policyc status -o json")]
     Status(StatusArgs),
     /// Keep a generation that waits for its confirmation.
-    #[command(after_help = "Example:\n  policyc apply shop.policyc --confirm 30s && policyc confirm")]
+    #[command(
+        after_help = "Example:\n  policyc apply shop.policyc --confirm 30s && policyc confirm"
+    )]
     Confirm(StateArgs),
     /// Go back to the generation before the one that waits for its confirmation.
     #[command(after_help = "Example:\n  policyc rollback")]

@@ -28,7 +28,9 @@ pub(super) fn run(args: &BuildArgs) -> Result<Status, Error> {
     let progress = Progress::new();
     let checks = verification::verify_here(&mut session, &mut artifact, &|step| progress.say(step));
     drop(progress);
-    common::report(&session, Format::Text, FailOn::Error)?;
+    if !session.sink.is_empty() {
+        common::report(&session, Format::Text, FailOn::Error)?;
+    }
     if session.sink.has_errors() {
         return Ok(Status::Findings);
     }

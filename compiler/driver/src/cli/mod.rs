@@ -17,10 +17,10 @@ mod live;
 mod manual;
 mod observe;
 mod output;
-mod remove;
-mod status;
 mod profile;
 mod progress;
+mod remove;
+mod status;
 mod test;
 mod verify;
 

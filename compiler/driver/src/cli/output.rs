@@ -27,15 +27,23 @@ pub(super) fn colour() -> bool {
 }
 
 /// Writes a file so that it is either the old one or the new one, whole, whatever
-/// happens in between.
+/// happens in between. The old one's mode stays; of a link the target changes. What
+/// is no file (a pipe, a terminal, `/dev/null`) is written to.
 ///
 /// # Errors
 /// When it cannot be written; the old file is as it was.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let io = |source| Error::Write { path: path.to_string_lossy().into_owned(), source };
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let result = write_synced(&beside, bytes).and_then(|()| fs::rename(&beside, path));
+    let old = fs::metadata(path);
+    if old.as_ref().is_ok_and(|old| !old.is_file()) {
+        return fs::write(path, bytes).map_err(io);
+    }
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let name = target.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let beside = target.with_file_name(format!(".{name}.{}", std::process::id()));
+    let result = write_synced(&beside, bytes)
+        .and_then(|()| old.map_or(Ok(()), |old| fs::set_permissions(&beside, old.permissions())))
+        .and_then(|()| fs::rename(&beside, &target));
     if result.is_err() {
         // The error that is reported is the first one.
         let _ = fs::remove_file(&beside);

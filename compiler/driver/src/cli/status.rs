@@ -47,7 +47,10 @@ fn write_status(
         None => writeln!(text, "nothing is live")?,
     }
     if let (None, Some((number, name))) = (&status.live, &status.lost) {
-        writeln!(text, "generation {number} ({name}) was live; its pins are gone, as after a boot")?;
+        writeln!(
+            text,
+            "generation {number} ({name}) was live; its pins are gone, as after a boot"
+        )?;
         writeln!(text, "  help: apply it again")?;
     }
     if status.untidy {
@@ -77,9 +80,20 @@ fn write_live(text: &mut String, live: &Live, manifest: Option<&Manifest>) -> st
     }
     for counter in counted {
         let words = decision(manifest, counter.decision);
-        writeln!(text, "  {:>10} packets {:>12} bytes  {words}", counter.packets, counter.bytes)?;
+        if is_event(manifest, counter.decision) {
+            writeln!(text, "  {:>10} events  {words}", counter.packets)?;
+        } else {
+            let (packets, bytes) = (counter.packets, counter.bytes);
+            writeln!(text, "  {packets:>10} packets {bytes:>12} bytes  {words}")?;
+        }
     }
     Ok(())
+}
+
+/// Whether a decision is about events and not about packets.
+fn is_event(manifest: Option<&Manifest>, index: u32) -> bool {
+    let decision = manifest.and_then(|m| m.decisions.get(index as usize));
+    decision.is_some_and(|decision| decision.event.is_some())
 }
 
 /// A decision in words: `deny shop/web spec.ingressDeny[0] (web.yaml:9:3)`.
@@ -135,9 +149,10 @@ fn json(status: &HostStatus, manifest: Option<&Manifest>) -> String {
             "counters": counters.collect::<Vec<_>>(),
         })
     });
-    let lost = status.lost.as_ref().map(|(number, name)| {
-        serde_json::json!({"generation": number, "name": name})
-    });
+    let lost = status
+        .lost
+        .as_ref()
+        .map(|(number, name)| serde_json::json!({"generation": number, "name": name}));
     let document =
         serde_json::json!({"version": 1, "live": live, "lost": lost, "untidy": status.untidy});
     // INVARIANT: plain strings and numbers always serialise.

@@ -7,9 +7,9 @@ use policyc_bpf::Object;
 use policyc_decision::network::NetworkDecision;
 use policyc_sys::bpf::{Map, TestRun, prog_test_run};
 use policyc_sys::ringbuf::Ringbuf;
+use policyc_verify::kernel::Loaded;
 
 use super::EngineError;
-use super::loaded::Loaded;
 use super::program::{self, Answer, PacketEngine, PacketRun, ProgramSet, events};
 
 const NAME: &str = "kernel";

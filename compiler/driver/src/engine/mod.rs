@@ -9,7 +9,6 @@ mod bytecode;
 mod decision;
 pub mod frame;
 mod kernel;
-pub mod loaded;
 mod oracle;
 mod program;
 

@@ -14,7 +14,9 @@ pub fn compact(record: &Record, manifest: Option<&Manifest>, clock: &Clock) -> S
         Record::Verdict(verdict) => verdict_line(verdict, manifest, clock),
         Record::Event(event) => event_line(event, manifest, clock),
         Record::Unknown(kind, size) => {
-            format!("unreadable record of {size} bytes, kind {kind:?}: written by another release?\n")
+            format!(
+                "unreadable record of {size} bytes, kind {kind:?}: written by another release?\n"
+            )
         }
     }
 }

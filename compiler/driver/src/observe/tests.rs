@@ -47,7 +47,9 @@ fn every_cut_of_a_record_is_read_or_said_to_be_unreadable() {
     for length in 0..whole.len() {
         match decode(&whole[..length]) {
             Record::Unknown(_, size) => assert_eq!(size, length),
-            Record::Verdict(verdict) => assert!(head(&verdict.head, false).is_none() || length > 70),
+            Record::Verdict(verdict) => {
+                assert!(head(&verdict.head, false).is_none() || length > 70)
+            }
             Record::Event(_) => panic!("a verdict became an event"),
         }
     }

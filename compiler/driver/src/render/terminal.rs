@@ -40,8 +40,7 @@ impl Report {
         let primary = diagnostic.span.map(|span| label(first_line(span, text), None, true));
         let same_file = |span: Span| diagnostic.span.is_some_and(|p| p.file == span.file);
         let others = diagnostic.labels.iter().filter(|l| same_file(l.span));
-        let others =
-            others.map(|l| label(first_line(l.span, text), Some(l.text.clone()), false));
+        let others = others.map(|l| label(first_line(l.span, text), Some(l.text.clone()), false));
         let labels = primary.into_iter().chain(others).collect();
         Self {
             code: diagnostic.code.to_string(),

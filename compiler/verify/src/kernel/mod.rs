@@ -4,16 +4,17 @@
 //! a result that says so, not a failure of the program.
 //! Does not know: policies; it names the instruction and its origin.
 
+mod blueprint;
+mod loaded;
 mod log;
 
-use policyc_bpf::{
-    Btf, Direction, MapId, MapKind, MapSpec, Object, Program, ProgramKind, RelocTarget, btf,
-};
+pub use loaded::Loaded;
+
+use blueprint::{create, kernel_type};
+
+use policyc_bpf::{Btf, MapId, Object, Program, ProgramKind, RelocTarget, btf};
 use policyc_sys::SysError;
-use policyc_sys::bpf::{
-    AttachType, DebugInfo, Map, MapDef, MapType, ProgLoad, ProgType, btf_load, map_create,
-    prog_load, set_map,
-};
+use policyc_sys::bpf::{DebugInfo, Map, ProgLoad, btf_load, prog_load, set_map};
 use policyc_sys::host::{Capability, missing_capabilities};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -158,39 +159,6 @@ fn refused(error: &SysError) -> Outcome {
         message: error.to_string(),
         slice: Vec::new(),
     })
-}
-
-fn create(spec: &MapSpec) -> Result<Map, SysError> {
-    let map = map_create(&MapDef {
-        map_type: MapType(btf::map_type(spec.kind)),
-        key_size: spec.key_size,
-        value_size: spec.value_size,
-        max_entries: spec.max_entries,
-        flags: spec.flags,
-        name: spec.name.clone(),
-    })?;
-    if spec.kind == MapKind::Array && spec.value_size > 0 {
-        let values = (spec.contents.len() / spec.value_size as usize) as u32;
-        let keys: Vec<u8> = (0..values).flat_map(u32::to_ne_bytes).collect();
-        map.update_batch(&keys, &spec.contents)?;
-    }
-    Ok(map)
-}
-
-/// Kernel type, and attach type where the kernel wants one at load.
-fn kernel_type(kind: &ProgramKind) -> (ProgType, Option<AttachType>) {
-    match kind {
-        ProgramKind::Tc => (ProgType::SCHED_CLS, None),
-        ProgramKind::Xdp => (ProgType::XDP, None),
-        ProgramKind::CgroupSkb(Direction::Ingress) => {
-            (ProgType::CGROUP_SKB, Some(AttachType::CGROUP_INET_INGRESS))
-        }
-        ProgramKind::CgroupSkb(Direction::Egress) => {
-            (ProgType::CGROUP_SKB, Some(AttachType::CGROUP_INET_EGRESS))
-        }
-        ProgramKind::RawTracepoint(_) => (ProgType::RAW_TRACEPOINT, None),
-        ProgramKind::Tracepoint { .. } => (ProgType::TRACEPOINT, None),
-    }
 }
 
 #[cfg(test)]

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use policyc_bpf::{
-    Direction, MapKind, MapRole, MapSpec, Object, Program, ProgramKind, RelocTarget, btf,
-};
+use policyc_bpf::{Object, Program, RelocTarget};
 use policyc_sys::SysError;
-use policyc_sys::bpf::{
-    AttachType, Map, MapDef, MapType, ProgLoad, ProgType, map_create, prog_load, set_map,
-};
+use policyc_sys::bpf::{Map, ProgLoad, prog_load, set_map};
+
+use super::blueprint::{create, kernel_type};
 
 /// Maps and programs by name.
 #[derive(Debug)]
@@ -48,24 +46,6 @@ impl Loaded {
     }
 }
 
-fn create(spec: &MapSpec) -> Result<Map, SysError> {
-    let map = map_create(&MapDef {
-        map_type: MapType(btf::map_type(spec.kind)),
-        key_size: spec.key_size,
-        value_size: spec.value_size,
-        max_entries: spec.max_entries,
-        flags: spec.flags,
-        name: spec.name.clone(),
-    })?;
-    if spec.kind == MapKind::Array && spec.role == MapRole::Table {
-        let values = spec.contents.chunks_exact(spec.value_size.max(1) as usize);
-        for (key, value) in values.enumerate() {
-            map.update(&(key as u32).to_ne_bytes(), value, 0)?;
-        }
-    }
-    Ok(map)
-}
-
 fn load(program: &Program, maps: &[Map]) -> Result<OwnedFd, SysError> {
     use policyc_base::EntityId;
     let mut insns: Vec<[u8; 8]> = program.insns.iter().map(|insn| insn.to_bytes()).collect();
@@ -85,19 +65,4 @@ fn load(program: &Program, maps: &[Map]) -> Result<OwnedFd, SysError> {
         ..ProgLoad::new(prog_type, program.license.as_str(), &insns)
     };
     Ok(prog_load(&load)?.fd)
-}
-
-fn kernel_type(kind: &ProgramKind) -> (ProgType, Option<AttachType>) {
-    match kind {
-        ProgramKind::Tc => (ProgType::SCHED_CLS, None),
-        ProgramKind::Xdp => (ProgType::XDP, None),
-        ProgramKind::CgroupSkb(Direction::Ingress) => {
-            (ProgType::CGROUP_SKB, Some(AttachType::CGROUP_INET_INGRESS))
-        }
-        ProgramKind::CgroupSkb(Direction::Egress) => {
-            (ProgType::CGROUP_SKB, Some(AttachType::CGROUP_INET_EGRESS))
-        }
-        ProgramKind::RawTracepoint(_) => (ProgType::RAW_TRACEPOINT, None),
-        ProgramKind::Tracepoint { .. } => (ProgType::TRACEPOINT, None),
-    }
 }
