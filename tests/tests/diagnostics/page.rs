@@ -3,6 +3,8 @@
 /// What a page holds.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
+    /// Which code it is about.
+    pub(crate) code: String,
     /// Blocks marked `yaml`.
     pub(crate) policies: Vec<String>,
     /// Blocks marked `yaml inventory`.
@@ -14,12 +16,8 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    pub(crate) fn of_policy(text: String) -> Self {
-        Self { policies: vec![text], ..Self::default() }
-    }
-
-    pub(crate) fn read(text: &str) -> Self {
-        let mut page = Self::default();
+    pub(crate) fn read(code: &str, text: &str) -> Self {
+        let mut page = Self { code: code.to_owned(), ..Self::default() };
         for part in text.split("\n```").skip(1).step_by(2) {
             let (mark, block) = part.split_once('\n').unwrap_or((part, ""));
             let block = format!("{block}\n");
