@@ -17,6 +17,7 @@ pub mod machine;
 pub mod manifest;
 pub mod observe;
 pub mod pipeline;
+pub mod policy_text;
 pub mod render;
 pub mod session;
 pub mod size;

@@ -3,7 +3,7 @@
 use policyc_base::EntityId;
 use policyc_bpf::{
     AttachHint, Cost, Decision, Digest, EventField, EventFieldKind, EventSpec, Limit, Manifest,
-    Outcome, Reason as BpfReason, Source, Subject, SubjectKind, Verdict,
+    Outcome, ProgramEntry, Reason as BpfReason, Source, Subject, SubjectKind, Verdict,
 };
 use policyc_codegen::lower::maps::ATTACH_POINTS;
 use policyc_codegen::lower::record::{self, RecordLayout};
@@ -16,14 +16,15 @@ use policyc_policy::tracing::ArgKind;
 use crate::pipeline::Built;
 use crate::session::Session;
 
-/// The manifest of what was built. Programs, maps and lines are filled in when the
-/// artifact is made.
+/// The manifest of what was built. Maps and lines are filled in when the artifact is
+/// made.
 pub fn manifest(session: &Session, built: &Built, name: &str) -> Manifest {
     let policy = &built.policy;
     let mut manifest = Manifest::new(name, dialect_name(policy.dialect));
     manifest.events_layout = record::VERSION;
     manifest.sources = sources(session);
     manifest.cost = cost(built);
+    manifest.programs = built.compiled.object.programs.iter().map(ProgramEntry::of).collect();
     if let Some(network) = &built.decided.network {
         manifest.subjects = subjects(network, &policy.inventory);
         manifest.decisions = network.decisions.iter().map(network_decision).collect();

@@ -3,10 +3,6 @@
 use std::fmt::Write as _;
 
 use policyc_bpf::{Manifest, MapKind, Object};
-use policyc_policy::network::Direction;
-
-use crate::pipeline::Built;
-use crate::session::Session;
 
 /// Every map with its size, and what its bytes are for.
 pub fn tables(object: &Object) -> String {
@@ -14,7 +10,7 @@ pub fn tables(object: &Object) -> String {
     for map in object.maps.values() {
         let kind = match map.kind {
             MapKind::Array if map.is_flat() => "flat array".to_owned(),
-            kind => format!("{kind:?}").to_lowercase(),
+            kind => kind_name(kind).to_owned(),
         };
         let entry = u64::from(map.key_size + map.value_size).max(1);
         let bytes = if map.is_flat() {
@@ -25,11 +21,31 @@ pub fn tables(object: &Object) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{:<10} {:<14} {:>9} entries {:>11} bytes",
-            map.name, kind, map.max_entries, bytes
+            "{:<12} {kind:<14} {:>13} {:>11} bytes",
+            map.name,
+            // The entries of a ring are its bytes.
+            if map.kind == MapKind::Ringbuf { String::new() } else { entries(map.max_entries) },
+            bytes
         );
     }
     text
+}
+
+fn entries(count: u32) -> String {
+    format!("{count} entries")
+}
+
+/// The kernel's name of a kind of map.
+const fn kind_name(kind: MapKind) -> &'static str {
+    match kind {
+        MapKind::Array => "array",
+        MapKind::PercpuArray => "percpu_array",
+        MapKind::Hash => "hash",
+        MapKind::LruHash => "lru_hash",
+        MapKind::LpmTrie => "lpm_trie",
+        MapKind::ProgArray => "prog_array",
+        MapKind::Ringbuf => "ringbuf",
+    }
 }
 
 /// Costs and limits of a manifest.
@@ -44,48 +60,6 @@ pub fn cost(manifest: &Manifest) -> String {
     }
     for limit in &manifest.cost.limits {
         let _ = writeln!(text, "limit   {}: {} of {}", limit.name, limit.used, limit.limit);
-    }
-    text
-}
-
-/// The rules as they were understood.
-pub fn policy(session: &Session, built: &Built) -> String {
-    let mut text = String::new();
-    let name = |origin| {
-        let info = session.origins.get(origin);
-        info.map_or_else(String::new, |info| format!("{} {}", info.policy, info.rule))
-    };
-    for rule in &built.policy.network {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "rule {}", name(rule.origin));
-        let _ = writeln!(text, "  subject {:?}", rule.subject);
-        for direction in Direction::BOTH {
-            if *rule.default_deny.get(direction) {
-                let _ = writeln!(text, "  default deny {direction:?}");
-            }
-        }
-        for entry in &rule.entries {
-            let _ = writeln!(
-                text,
-                "  {:?} {:?} tier {} priority {}: {}",
-                entry.verdict,
-                entry.direction,
-                entry.tier.0,
-                entry.priority,
-                name(entry.origin)
-            );
-            let _ = writeln!(text, "    peers {:?}", entry.peers);
-            let _ = writeln!(text, "    ports {:?}", entry.ports);
-        }
-    }
-    for policy in &built.policy.tracing {
-        for hook in &policy.hooks {
-            let _ = writeln!(text, "tracing {} at {}", policy.name, hook.hook);
-            for selector in &hook.selectors {
-                let _ = writeln!(text, "  selector {}", name(selector.origin));
-                let _ = writeln!(text, "    {:?} -> {:?}", selector.filters, selector.actions);
-            }
-        }
     }
     text
 }

@@ -4,6 +4,8 @@
 //! rule's line and shows only the instructions that matter.
 
 mod check;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use super::{Error, Status, common, output};
 use crate::pipeline::{self, Built};
 use crate::render::Format;
 use crate::session::Session;
-use crate::size;
+use crate::{policy_text, size};
 
 pub(super) fn run(args: &DumpArgs) -> Result<Status, Error> {
     if let Some(artifact) = read_artifact(args)? {
@@ -54,7 +54,7 @@ fn of_artifact(stage: Stage, artifact: &Artifact) -> Result<Status, Error> {
 
 fn of_policy(session: &Session, built: &Built, stage: Stage) -> String {
     match stage {
-        Stage::Policy => size::policy(session, built),
+        Stage::Policy => policy_text::print(session, &built.policy),
         Stage::Decision => {
             let network = built.decided.network.iter();
             let network = network.map(|n| network_decision::print(n, &session.origins));

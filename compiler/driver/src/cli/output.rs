@@ -16,6 +16,16 @@ pub(super) fn print(text: &str) -> Result<(), Error> {
     written.map_err(|source| Error::Write { path: "-".into(), source })
 }
 
+/// Writes a JSON document to standard output.
+///
+/// # Errors
+/// When it is closed.
+pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
+    // INVARIANT: plain strings and numbers always serialise.
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    print(&format!("{text}\n"))
+}
+
 /// Writes a line to standard error; nobody can be told if that fails.
 pub(super) fn complain(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use policyc_base::{Diagnostic, SourceMap};
 use serde::Serialize;
 
-use super::args::{EngineName, FailOn, TestArgs};
-use super::{Error, Status, common, output};
+use super::args::TestArgs;
+use super::{Error, Status, output};
 use crate::fixture::{self, Fixture};
-use crate::render::{Format, plural};
+use crate::render::{self, Finding, Format, plural};
 use crate::session::Session;
 use crate::suite::{self, Failure};
 use crate::{input, pipeline};
@@ -17,6 +18,8 @@ struct Document {
     version: u32,
     passed: usize,
     failed: Vec<FailureDocument>,
+    /// Of fixtures and policies that cannot be run.
+    findings: Vec<Finding>,
 }
 
 #[derive(Serialize)]
@@ -27,29 +30,44 @@ struct FailureDocument {
     message: String,
 }
 
+/// What came of all fixtures so far.
+#[derive(Default)]
+struct Results {
+    passed: usize,
+    failures: Vec<Failure>,
+    /// Findings as text and for programs; which of them is wanted is up to the end.
+    text: String,
+    findings: Vec<Finding>,
+    /// Files or fixtures that could not be run.
+    broken: usize,
+}
+
+impl Results {
+    fn broken(&mut self, findings: &[Diagnostic], sources: &SourceMap) {
+        self.text.push_str(&render::terminal(findings, sources, output::colour()));
+        self.findings.extend(render::findings(findings, sources));
+        self.broken += 1;
+    }
+}
+
 pub(super) fn run(args: &TestArgs) -> Result<Status, Error> {
-    let mut passed = 0;
-    let mut failures = Vec::new();
-    let mut could_read = true;
+    let mut results = Results::default();
     for path in fixture_files(&args.paths)? {
         let (mut session, fixtures) = read_fixtures(&path)?;
         if session.sink.has_errors() {
-            common::report(&session, args.output, FailOn::Error)?;
-            could_read = false;
+            results.broken(&session.findings(), &session.sources);
             continue;
         }
         for fixture in &fixtures {
-            match run_fixture(args, fixture, &mut session)? {
-                Some(outcome) => {
-                    passed += outcome.passed;
-                    failures.extend(outcome.failures);
-                }
-                None => could_read = false,
-            }
+            run_fixture(args, fixture, &mut session, &mut results)?;
         }
     }
-    report(args, passed, &failures)?;
-    Ok(if failures.is_empty() && could_read { Status::Clean } else { Status::Findings })
+    let clean = results.failures.is_empty() && results.broken == 0;
+    match args.output {
+        Format::Text => output::print(&text(&results))?,
+        Format::Json => output::print(&json(results))?,
+    }
+    Ok(if clean { Status::Clean } else { Status::Findings })
 }
 
 /// The named files, and those of named folders that hold fixtures.
@@ -84,12 +102,13 @@ fn read_fixtures(path: &Path) -> Result<(Session, Vec<Fixture>), Error> {
     Ok((session, fixtures))
 }
 
-/// `None` when the policies have errors, which are printed.
+/// `written` is where the fixture itself was read.
 fn run_fixture(
     args: &TestArgs,
     fixture: &Fixture,
     written: &mut Session,
-) -> Result<Option<suite::Outcome>, Error> {
+    results: &mut Results,
+) -> Result<(), Error> {
     let mut session = Session::new();
     let sources = &mut session.sources;
     let dialect = fixture.dialect.or(args.dialect.map(Into::into)).unwrap_or_default();
@@ -100,32 +119,54 @@ fn run_fixture(
         profile: None,
     };
     let Some(built) = pipeline::build(&mut session, &input) else {
-        common::report(&session, args.output, FailOn::Error)?;
-        return Ok(None);
+        results.broken(&session.findings(), &session.sources);
+        return Ok(());
     };
-    let engines: Vec<EngineName> = args.engine.clone();
-    let outcome = suite::run(fixture, &built, &session, written, &engines);
-    outcome.map(Some).map_err(|error| Error::Message(error.to_string()))
+    let outcome = suite::run(fixture, &built, &session, written, &args.engine);
+    let outcome = outcome.map_err(|error| Error::Message(error.to_string()))?;
+    results.passed += outcome.passed;
+    results.failures.extend(outcome.failures);
+    Ok(())
 }
 
-fn report(args: &TestArgs, passed: usize, failures: &[Failure]) -> Result<(), Error> {
-    if args.output == Format::Json {
-        let failed = failures.iter().map(|failure| FailureDocument {
-            fixture: failure.fixture.clone(),
-            engine: failure.engine.to_owned(),
-            at: failure.at.clone(),
-            message: failure.message.clone(),
-        });
-        let document = Document { version: 1, passed, failed: failed.collect() };
-        // INVARIANT: plain strings and numbers always serialise.
-        let text = serde_json::to_string_pretty(&document).unwrap_or_default();
-        return output::print(&format!("{text}\n"));
+/// Findings, then failures with the engines that agree on them, then the count.
+fn text(results: &Results) -> String {
+    let mut text = results.text.clone();
+    let mut failures = results.failures.iter().peekable();
+    while let Some(Failure { fixture, engine, at, message }) = failures.next() {
+        let mut engines = vec![*engine];
+        let same = |other: &&Failure| {
+            (&other.fixture, &other.at, &other.message) == (fixture, at, message)
+        };
+        while let Some(other) = failures.next_if(same) {
+            engines.push(other.engine);
+        }
+        let engines = engines.join(", ");
+        text.push_str(&format!("FAILED {fixture} ({at}) on {engines}\n  {message}\n"));
     }
-    let mut text = String::new();
-    for failure in failures {
-        let Failure { fixture, engine, at, message } = failure;
-        text.push_str(&format!("FAILED {fixture} on {engine}, {at}: {message}\n"));
+    let passed = plural(results.passed, "verdict");
+    text.push_str(&format!("{passed} passed, {} failed", results.failures.len()));
+    if results.broken > 0 {
+        text.push_str(&format!(", {} could not be run", plural(results.broken, "fixture")));
     }
-    text.push_str(&format!("{} passed, {} failed\n", plural(passed, "verdict"), failures.len()));
-    output::print(&text)
+    text.push('\n');
+    text
+}
+
+fn json(results: Results) -> String {
+    let failed = results.failures.into_iter().map(|failure| FailureDocument {
+        fixture: failure.fixture,
+        engine: failure.engine.to_owned(),
+        at: failure.at,
+        message: failure.message,
+    });
+    let document = Document {
+        version: 1,
+        passed: results.passed,
+        failed: failed.collect(),
+        findings: results.findings,
+    };
+    // INVARIANT: plain strings and numbers always serialise.
+    let text = serde_json::to_string_pretty(&document).unwrap_or_default();
+    format!("{text}\n")
 }

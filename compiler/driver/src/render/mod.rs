@@ -14,7 +14,7 @@ pub enum Format {
     /// For people.
     #[default]
     Text,
-    /// One document for programs; see `docs/diagnostics/README.md`.
+    /// One document for programs.
     Json,
 }
 
