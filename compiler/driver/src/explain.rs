@@ -4,8 +4,11 @@ use std::fmt::Write as _;
 
 use policyc_base::Origin;
 use policyc_policy::network::{Direction, DirectionVerdict, Flow, Reason, Verdict};
+use policyc_policy::tracing::{Action, Event, Match, Value};
+use policyc_target::Hook;
 use serde::Serialize;
 
+use crate::fixture::FieldValue;
 use crate::session::Session;
 
 /// The answer, for programs.
@@ -115,4 +118,78 @@ fn words(side: &DirectionExplanation) -> String {
         "from-host" => "its own host may always reach a workload".to_owned(),
         _ => "not in the inventory: nothing is enforced here".to_owned(),
     }
+}
+
+/// An event as users write it: `category/event` or `raw/name`, and its fields.
+///
+/// # Errors
+/// In words, when the hook is none.
+pub fn event(
+    hook: &str,
+    fields: impl IntoIterator<Item = (String, FieldValue)>,
+) -> Result<Event, String> {
+    let hook = match hook.split_once('/') {
+        Some(("raw", name)) => Hook::RawTracepoint { name: name.to_owned() },
+        Some((category, event)) => {
+            Hook::Tracepoint { category: category.to_owned(), event: event.to_owned() }
+        }
+        None => return Err(format!("`{hook}` is no hook: write `category/event` or `raw/name`")),
+    };
+    let fields = fields.into_iter().map(|(name, value)| {
+        let value = match value {
+            FieldValue::Int(number) => Value::Int(number),
+            FieldValue::Text(text) => Value::Bytes(text.into_bytes()),
+        };
+        (name, value)
+    });
+    Ok(Event { hook, fields: fields.collect() })
+}
+
+/// What one policy does about an event.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct EventExplanation {
+    /// The policy.
+    pub policy: String,
+    /// `Post` or `NoPost`.
+    pub action: &'static str,
+    /// Whether the selector surely matches; else it was taken because it could not
+    /// be excluded.
+    pub sure: bool,
+    /// The selector in the policy.
+    pub rule: String,
+    /// `file:line:column`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+}
+
+/// The explanation of what policies do about an event.
+pub fn explain_event(session: &Session, matches: &[Match<'_>]) -> Vec<EventExplanation> {
+    let explain = |found: &Match<'_>| {
+        let info = session.origins.get(found.origin);
+        let location = info.and_then(|i| i.span).and_then(|span| session.sources.location(span));
+        EventExplanation {
+            policy: found.policy.to_owned(),
+            action: if found.actions.contains(&Action::NoPost) { "NoPost" } else { "Post" },
+            sure: found.is_sure,
+            rule: info.map(|i| i.rule.clone()).unwrap_or_default(),
+            at: location.map(|at| format!("{}:{}:{}", at.file, at.line, at.column)),
+        }
+    };
+    matches.iter().map(explain).collect()
+}
+
+/// The explanation for people.
+pub fn event_text(explanations: &[EventExplanation]) -> String {
+    if explanations.is_empty() {
+        return "no selector of any policy matches\n".to_owned();
+    }
+    let mut text = String::new();
+    for found in explanations {
+        let at = found.at.as_deref().map(|at| format!(" ({at})")).unwrap_or_default();
+        let doubt = if found.sure { "" } else { ", in doubt" };
+        let EventExplanation { policy, action, rule, .. } = found;
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{action:<6} {policy} {rule}{at}{doubt}");
+    }
+    text
 }

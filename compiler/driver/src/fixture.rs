@@ -72,8 +72,10 @@ pub struct EventCase {
     pub hook: String,
     /// Fields of the event by name.
     pub fields: Vec<(String, FieldValue)>,
-    /// The policies that report it, in any order.
-    pub posted_by: Vec<String>,
+    /// Whether some policy reports it (`Post`), or none does (`NoPost`).
+    pub posts: bool,
+    /// A policy that must be among those that report it, if that is stated.
+    pub by: Option<String>,
     /// Where it is written.
     pub span: Span,
 }
@@ -230,16 +232,24 @@ fn event_case(
             fields.push((name.clone(), value));
         }
     }
-    let posted = expect.list("postedBy", sink).unwrap_or(&[]);
-    let posted = posted.iter().filter_map(|node| decode::string(node, "`postedBy`", sink));
-    let posted_by = posted.map(|t| t.value.to_owned()).collect();
+    let action = expect.string("action", sink);
+    let by = expect.string("by", sink).map(|t| t.value.to_owned());
     expect.finish(sink);
+    let posts = match action.map(|a| (a.value, a.span)) {
+        Some(("Post", _)) => true,
+        Some(("NoPost", _)) => false,
+        other => {
+            let message = "`action` is `Post` or `NoPost`";
+            sink.push(Diagnostic::error(codes::FIXTURE, other.map_or(span, |o| o.1), message));
+            return None;
+        }
+    };
     let Some(hook) = hook else {
         let message = "an event needs `hook`: `category/event` or `raw/name`";
         sink.push(Diagnostic::error(codes::FIXTURE, span, message));
         return None;
     };
-    Some(EventCase { hook, fields, posted_by, span })
+    Some(EventCase { hook, fields, posts, by, span })
 }
 
 fn field_value(node: &Node, sink: &mut Sink) -> Option<FieldValue> {

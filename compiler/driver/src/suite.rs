@@ -1,15 +1,14 @@
 //! Fixtures on engines: every case on every engine that was asked for.
 
 use policyc_policy::network::Reason;
-use policyc_policy::tracing::{self, Action, Event, Value};
-use policyc_target::Hook;
+use policyc_policy::tracing::{self, Action};
 
 use crate::cli::args::EngineName;
 use crate::engine::{
     Bir, Bytecode, DecisionGraph, Engine, EngineError, FlowVerdict, Kernel, Oracle, ProgramSet,
 };
-use crate::explain::verdict_name;
-use crate::fixture::{Case, Direction, EventCase, FieldValue, Fixture, FlowCase};
+use crate::explain::{self, verdict_name};
+use crate::fixture::{Case, Direction, EventCase, Fixture, FlowCase};
 use crate::pipeline::Built;
 use crate::session::Session;
 use crate::who;
@@ -171,26 +170,17 @@ fn by(verdict: &FlowVerdict, session: &Session) -> String {
 
 /// Events are judged by the oracle.
 fn event_case(case: &EventCase, built: &Built) -> CaseResult {
-    let hook = match case.hook.split_once('/') {
-        Some(("raw", name)) => Hook::RawTracepoint { name: name.to_owned() },
-        Some((category, event)) => {
-            Hook::Tracepoint { category: category.to_owned(), event: event.to_owned() }
-        }
-        None => return Err(format!("`{}` is no hook: write `category/event`", case.hook)),
-    };
-    let fields = case.fields.iter().map(|(name, value)| {
-        let value = match value {
-            FieldValue::Int(number) => Value::Int(*number),
-            FieldValue::Text(text) => Value::Bytes(text.clone().into_bytes()),
-        };
-        (name.clone(), value)
-    });
-    let event = Event { hook, fields: fields.collect() };
+    let event = explain::event(&case.hook, case.fields.iter().cloned())?;
     let matches = tracing::eval(&built.policy.tracing, &event);
-    let posts = matches.iter().filter(|m| m.actions.contains(&Action::Post));
-    let mut came: Vec<&str> = posts.map(|m| m.policy).collect();
-    let mut wanted: Vec<&str> = case.posted_by.iter().map(String::as_str).collect();
-    came.sort_unstable();
-    wanted.sort_unstable();
-    if came == wanted { Ok(()) } else { Err(format!("expected {wanted:?}, got {came:?}")) }
+    let posts = matches.iter().filter(|m| !m.actions.contains(&Action::NoPost));
+    let came: Vec<&str> = posts.map(|m| m.policy).collect();
+    let by = || if came.is_empty() { "nobody".to_owned() } else { came.join(" and ") };
+    match (&case.by, case.posts) {
+        (_, true) if came.is_empty() => Err("expected Post, but no policy reports it".to_owned()),
+        (_, false) if !came.is_empty() => Err(format!("expected NoPost, but {} reports it", by())),
+        (Some(wanted), true) if !came.contains(&wanted.as_str()) => {
+            Err(format!("expected it to be by {wanted}, but it is by {}", by()))
+        }
+        _ => Ok(()),
+    }
 }

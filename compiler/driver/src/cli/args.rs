@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use policyc_policy::network;
 
 use crate::render::Format;
@@ -49,11 +49,13 @@ pub enum Command {
     #[command(after_help = "Examples:\n  policyc dump shop.policyc --at tables\n  \
                             policyc dump policy.yaml -i inventory.yaml --at bir")]
     Dump(DumpArgs),
-    /// Say who decides about a flow, and at which line.
+    /// Say who decides about a flow or an event, and at which line.
     #[command(after_help = "Examples:\n  policyc explain -f policies/ -i inventory.yaml \\\n    \
                             --from shop/web --to shop/billing --to-port 8080/TCP\n  \
                             policyc explain -f policies/ -i inventory.yaml \\\n    \
-                            --from 203.0.113.9 --to shop/billing --to-port 22/TCP")]
+                            --from 203.0.113.9 --to shop/billing --to-port 22/TCP\n  \
+                            policyc explain -f trace.yaml --event sched/sched_process_exec \\\n    \
+                            --field filename=/tmp/x")]
     Explain(ExplainArgs),
     /// Verify an artifact here, or on the kernels of images, and record it.
     #[command(after_help = "Examples:\n  policyc verify shop.policyc\n  \
@@ -253,19 +255,26 @@ pub struct DumpArgs {
 
 /// `policyc explain`
 #[derive(Args, Debug)]
+#[command(group(ArgGroup::new("what").required(true).args(["from", "event"])))]
 pub struct ExplainArgs {
     /// What is read.
     #[command(flatten)]
     pub input: PolicyInput,
-    /// Who sends: `namespace/name`, an address, or an entity (`world`, `host`).
-    #[arg(long, value_name = "WHO")]
-    pub from: String,
+    /// Who sends: `namespace/name`, an address, or `world`.
+    #[arg(long, value_name = "WHO", requires_all = ["to", "to_port"])]
+    pub from: Option<String>,
     /// Who receives.
-    #[arg(long, value_name = "WHO")]
-    pub to: String,
+    #[arg(long, value_name = "WHO", requires = "from")]
+    pub to: Option<String>,
     /// Destination port and protocol (`443/TCP`), or an ICMP type (`8/ICMP`).
-    #[arg(long, value_name = "PORT/PROTOCOL")]
-    pub to_port: String,
+    #[arg(long, value_name = "PORT/PROTOCOL", requires = "from")]
+    pub to_port: Option<String>,
+    /// An event instead of a flow: `category/event`, or `raw/name`.
+    #[arg(long, value_name = "HOOK", conflicts_with = "from")]
+    pub event: Option<String>,
+    /// A field of the event; may be repeated. What is not given counts as unreadable.
+    #[arg(long, value_name = "NAME=VALUE", requires = "event")]
+    pub field: Vec<String>,
     /// How the answer is written.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
