@@ -67,7 +67,8 @@ fn a_thousand_workloads_with_ten_behaviours_cost_ten_rows() {
 
 #[test]
 fn subjects_without_a_rule_share_a_row_that_allows_everything() {
-    let decision = world(&policy("web", 80), &(workload(1, "left") + &workload(2, "right"))).decide();
+    let decision =
+        world(&policy("web", 80), &(workload(1, "left") + &workload(2, "right"))).decide();
     assert_eq!(decision.behaviours.len(), 1);
     assert_eq!(decision.cells.rows.len(), 1);
     let flow = flow("10.1.0.2", "10.1.0.3", 9);

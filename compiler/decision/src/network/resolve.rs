@@ -60,10 +60,7 @@ impl DirectionRules {
     }
 
     /// The entries that speak about one class of peers, with their levels.
-    pub fn about<'a>(
-        &'a self,
-        matches: impl Fn(Predicate) -> bool,
-    ) -> Vec<(u32, &'a OrderedEntry)> {
+    pub fn about(&self, matches: impl Fn(Predicate) -> bool) -> Vec<(u32, &OrderedEntry)> {
         let mut level = 0;
         let mut previous: Option<(Tier, u32)> = None;
         let mut about = Vec::new();
