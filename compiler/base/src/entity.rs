@@ -8,7 +8,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Index, IndexMut};
 
-/// A typed index: a newtype over `u32` made by [`entity!`](crate::entity).
+/// A typed index: a newtype over `u32` made by [`entity!`](macro@crate::entity).
 pub trait EntityId: Copy + Eq + Ord + fmt::Debug {
     /// The id of the element at `index`.
     fn from_index(index: usize) -> Self;

@@ -61,7 +61,7 @@ pub(crate) fn replies(span: Option<Span>) -> Diagnostic {
                    tracking yet";
     Diagnostic::warning(REPLIES, no_span(), message)
         .at(span)
-        .with_help("allow replies by a rule of their own, from the port that was asked")
+        .with_help("allow replies by a rule of their own: towards the ports that clients ask from, `32768` to `60999` on Linux")
 }
 
 pub(crate) fn limit(message: &str) -> Diagnostic {

@@ -1,8 +1,8 @@
 //! The passes, in order.
 //!
 //! Read this page as the table of contents of the compiler: [`read`] turns YAML
-//! into policies, [`decide`] policies into tables and graphs, [`compile`] those
-//! into bytecode. Nothing else knows the order.
+//! into policies, [`decide`] policies into tables and graphs, [`lower`],
+//! [`optimise`] and [`assemble`] those into bytecode. Nothing else knows the order.
 
 use std::collections::BTreeSet;
 use std::io;

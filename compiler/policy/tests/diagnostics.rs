@@ -385,7 +385,7 @@ fn what_is_accepted_and_probably_not_meant() {
         (
             rule("endpointSelector: {}\negress: [{icmps: [{fields: [{type: EchoReply}]}]}]"),
             &[
-                "P0507 6:38 warning type 0 stands for every ICMP type of its family | replies need no rule: they belong to the flow of their request",
+                "P0507 6:38 warning type 0 stands for every ICMP type of its family | that is Cilium's reading: no rule can name echo replies alone",
             ],
         ),
         (

@@ -2,7 +2,7 @@
 //!
 //! Every pass is one file, sound on its own, and can be switched off; what makes
 //! it sound is said in its header. Input and output of every pass satisfy
-//! [`policyc_ir::check`], which runs after each of them in debug builds.
+//! [`policyc_ir::check()`], which runs after each of them in debug builds.
 //!
 //! Does not know: registers, policies, or which functions are programs.
 

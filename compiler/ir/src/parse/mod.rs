@@ -3,7 +3,7 @@
 //! Guarantees: what the printer writes for a compact module reads back as the
 //! same module; what is read is compact; every error in names and types of one
 //! text is reported, a syntax error alone. Does not know what is well-formed:
-//! see [`crate::check`].
+//! see [`crate::check()`].
 //!
 //! For readers, text may say less than the module holds. Where an operand is
 //! expected, an integer, a map or a slot may be written instead, and becomes a

@@ -1,8 +1,8 @@
 //! Tracing policy: `TracingPolicy` of `cilium.io/v1alpha1`, as Tetragon defines it.
 //!
-//! [`read`] turns YAML into a [`TracingDoc`], which may name hooks that do not
-//! exist; [`check`] turns that into a [`TracingPolicy`], which cannot be wrong on the
-//! host of a profile; [`eval`] says what it means. [`load_document`] does the first
+//! [`read()`] turns YAML into a [`TracingDoc`], which may name hooks that do not
+//! exist; [`check()`] turns that into a [`TracingPolicy`], which cannot be wrong on the
+//! host of a profile; [`eval()`] says what it means. [`load_document`] does the first
 //! two.
 //!
 //! Guarantees: no field is ignored: what is known but not built yet is refused as

@@ -76,7 +76,7 @@ pub(super) fn check(doc: &IcmpDoc, cx: &mut Context<'_>) -> Option<PortMatch> {
     }
     // Cilium keeps the type where the port stands, and port 0 is the wildcard.
     let message = "type 0 stands for every ICMP type of its family";
-    let help = "replies need no rule: they belong to the flow of their request";
+    let help = "that is Cilium's reading: no rule can name echo replies alone";
     cx.warn(codes::ICMP_ZERO, doc.icmp_type.span, message, help);
     Some(PortMatch { protocol, first: 0, last: u16::MAX })
 }
