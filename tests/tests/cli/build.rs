@@ -62,7 +62,8 @@ fn nothing_is_written_when_something_is_wrong() {
 
 #[test]
 fn what_is_no_file_is_written_to() {
-    let line = "build -f examples/ping/deny-echo.yaml -i examples/ping/inventory.yaml -o /dev/stdout";
+    let line =
+        "build -f examples/ping/deny-echo.yaml -i examples/ping/inventory.yaml -o /dev/stdout";
     let output = policyc(words(line)).output().expect("policyc runs");
     assert_eq!(output.status.code(), Some(0));
     assert!(Artifact::is_one(&output.stdout));

@@ -46,7 +46,10 @@ fn no_findings() {
 #[test]
 fn tests_that_pass_and_fail() {
     let (document, status) = document("test examples/packet-of-death -o json");
-    assert_eq!((status, fields(&document)), (Some(0), vec!["failed", "passed", "version"]));
+    assert_eq!(
+        (status, fields(&document)),
+        (Some(0), vec!["failed", "findings", "passed", "version"])
+    );
     assert_eq!(document["failed"], serde_json::json!([]));
 
     let (document, status) = self::document("test tests/tests/cli/cmd/wrong.test.yaml -o json");
@@ -54,6 +57,10 @@ fn tests_that_pass_and_fail() {
     let failed = document["failed"].as_array().expect("a list");
     assert!(!failed.is_empty());
     assert!(failed.iter().all(|f| fields(f) == ["at", "engine", "fixture", "message"]));
+
+    let (document, status) = self::document("test examples/ping/inventory.yaml -o json");
+    assert_eq!((status, &document["passed"]), (Some(1), &0.into()));
+    assert_eq!(document["findings"][0]["code"], "P0901");
 }
 
 #[test]
