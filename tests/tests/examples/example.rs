@@ -43,6 +43,14 @@ pub(crate) fn folders(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Every file in a folder and the folders inside it.
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
+    let (folders, mut files): (Vec<_>, Vec<_>) =
+        entries(folder).into_iter().partition(|path| path.is_dir());
+    files.extend(folders.iter().flat_map(|folder| self::files(folder)));
+    files
+}
+
 fn entries(folder: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
@@ -59,7 +67,7 @@ pub(crate) fn all() -> Vec<Example> {
         for file in files {
             let name = file.file_name().expect("a name").to_string_lossy().into_owned();
             if let Some(name) = name.strip_suffix(".test.yaml") {
-                examples.push(read(&example, name));
+                examples.extend(read(&example, name));
             }
         }
         assert!(examples.len() > before, "{example} has a fixture");
@@ -67,16 +75,20 @@ pub(crate) fn all() -> Vec<Example> {
     examples
 }
 
-fn read(example: &str, name: &str) -> Example {
+/// The fixtures of a file: the only one has the file's name, several have their own.
+fn read(example: &str, name: &str) -> Vec<Example> {
     let folder = format!("examples/{example}");
     let mut written = Session::new();
     let file = add(&mut written, &format!("{folder}/{name}.test.yaml"));
     let Session { sources, sink, .. } = &mut written;
-    let mut fixtures = fixture::read(sources, file, Path::new(&folder), sink);
-    let name = format!("{example}/{name}");
-    assert!(!written.sink.has_errors(), "{name}: {:#?}", written.findings());
-    assert_eq!(fixtures.len(), 1, "{name} is one fixture");
-    Example { name, fixture: fixtures.remove(0), written }
+    let fixtures = fixture::read(sources, file, Path::new(&folder), sink);
+    assert!(!written.sink.has_errors(), "{example}/{name}: {:#?}", written.findings());
+    let single = fixtures.len() == 1;
+    let examples = fixtures.into_iter().map(|fixture| {
+        let name = if single { name } else { fixture.name.as_str() };
+        Example { name: format!("{example}/{name}"), fixture, written: written.clone() }
+    });
+    examples.collect()
 }
 
 impl Example {

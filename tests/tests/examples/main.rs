@@ -78,19 +78,14 @@ fn every_stage_is_as_it_was() {
 
 #[test]
 fn every_snapshot_has_its_fixture() {
-    let known: Vec<String> = example::all().into_iter().map(|example| example.name).collect();
-    let mut stray = Vec::new();
-    for folder in example::folders(&example::root().join("snapshots")) {
-        for inner in example::folders(&folder) {
-            let parts =
-                [&folder, &inner].map(|path| path.file_name().expect("a name").to_string_lossy());
-            let name = parts.join("/");
-            if !known.contains(&name) {
-                stray.push(name);
-            }
-        }
-    }
-    assert!(stray.is_empty(), "snapshots without a fixture: {stray:?}");
+    let folder = example::root().join("snapshots");
+    let stages = stages::NAMES.map(|stage| format!("{stage}.txt"));
+    let examples = example::all();
+    let known = examples.iter().map(|example| folder.join(&example.name));
+    let known: Vec<_> = known.flat_map(|f| stages.iter().map(move |s| f.join(s))).collect();
+    let stray = example::files(&folder).into_iter().filter(|file| !known.contains(file));
+    let stray: Vec<_> = stray.collect();
+    assert!(stray.is_empty(), "snapshots without a fixture or stage: {stray:?}");
 }
 
 #[test]

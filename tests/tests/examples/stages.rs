@@ -6,21 +6,25 @@ use policyc_decision::{network, tracing};
 
 use crate::example::Build;
 
-/// The stages by name. Programs of one artifact are alike, so one stands for them:
-/// what judges ingress on tc, or the first of a tracing policy.
-pub(crate) fn of(build: &Build) -> [(&'static str, String); 4] {
+/// The names of the stages.
+pub(crate) const NAMES: [&str; 4] = ["decision", "bir", "bpf", "cost"];
+
+/// The stages with their texts. Programs of one artifact are alike, so one stands for
+/// them: what judges ingress on tc, or the first of a tracing policy.
+pub(crate) fn of(build: &Build) -> impl Iterator<Item = (&'static str, String)> {
     let Build { session, result } = build;
     let object = &result.compiled.object;
     let program = object.programs.iter().find(|program| program.name == "tc_ingress");
     let program = program.or(object.programs.first()).expect("there is a program").clone();
     let name = program.name.clone();
     let one = Object { programs: vec![program], ..object.clone() };
-    [
-        ("decision", decision(build)),
-        ("bir", function(&result.lowered.module.to_string(), &name)),
-        ("bpf", print_object(&one, Style::DUMP)),
-        ("cost", size::cost(&manifest::manifest(session, result, ""))),
-    ]
+    let texts = [
+        decision(build),
+        function(&result.lowered.module.to_string(), &name),
+        print_object(&one, Style::DUMP),
+        size::cost(&manifest::manifest(session, result, "")),
+    ];
+    NAMES.into_iter().zip(texts)
 }
 
 fn decision(build: &Build) -> String {
