@@ -18,6 +18,20 @@ impl BitSet {
         self.words[index / 64] |= 1 << (index % 64);
     }
 
+    /// Adds `index` if it is not in the set, else takes it out. INVARIANT: `index` is
+    /// below the bound.
+    pub fn flip(&mut self, index: usize) {
+        self.words[index / 64] ^= 1 << (index % 64);
+    }
+
+    /// This set and what `other` and `mask` have in common. INVARIANT: the bounds are
+    /// equal.
+    #[must_use]
+    pub fn with_masked(&self, other: &Self, mask: &Self) -> Self {
+        let masked = other.words.iter().zip(&mask.words).map(|(other, mask)| other & mask);
+        Self { words: self.words.iter().zip(masked).map(|(own, masked)| own | masked).collect() }
+    }
+
     /// Whether `index` is in the set; never beyond the bound.
     pub fn contains(&self, index: usize) -> bool {
         self.words.get(index / 64).is_some_and(|w| w & (1 << (index % 64)) != 0)

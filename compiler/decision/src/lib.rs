@@ -12,5 +12,6 @@ pub mod bitset;
 pub mod graph;
 pub mod intervals;
 pub mod network;
+pub mod sweep;
 pub mod tables;
 pub mod tracing;

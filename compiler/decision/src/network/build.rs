@@ -43,7 +43,8 @@ pub struct World<'a> {
     pub viewpoints: usize,
     /// Every address that stands for something: it may differ from its neighbours.
     pub known: Vec<IpAddr>,
-    /// Whether an address is among peers, seen from a viewpoint.
+    /// Whether an address is among peers, seen from a viewpoint. Of addresses that are
+    /// not known, all of one family that the same prefixes contain are alike.
     pub matches: &'a dyn Fn(Viewpoint, &Peers, IpAddr) -> bool,
     /// Whether a subject's own host may always reach it (allow-localhost).
     pub allow_localhost: bool,
@@ -55,7 +56,8 @@ pub struct World<'a> {
 pub fn build(rules: &[Rule], world: &World<'_>) -> NetworkDecision {
     let mut predicates = Predicates::default();
     let (subjects, behaviours) = behaviours(rules, world, &mut predicates);
-    let addresses = address_classes(&predicates, world);
+    let peers: Vec<&Peers> = predicates.peers.iter().collect();
+    let addresses = addresses::classify(&peers, world);
     let ports = ports::classify(&predicates.ports());
     let mut cells = Cells::new(world.unknown_subject_allowed);
     let rows = cells.rows(&behaviours, &predicates, &addresses, &ports);
@@ -166,15 +168,6 @@ fn direction_rules(
     DirectionRules::new(entries, otherwise)
 }
 
-/// Address classes over every (viewpoint, peers) predicate.
-fn address_classes(predicates: &Predicates, world: &World<'_>) -> AddressClasses {
-    let peers: Vec<&Peers> = predicates.peers.iter().collect();
-    let count = peers.len() * world.viewpoints;
-    addresses::classify(&peers, &world.known, count, |p, address| {
-        (world.matches)(p / peers.len(), peers[p % peers.len()], address)
-    })
-}
-
 /// Rows and cells under construction.
 struct Cells {
     interned: IndexMap<Vec<Cell>, ()>,
@@ -201,12 +194,14 @@ impl Cells {
         ports: &PortClasses,
     ) -> RowTable {
         let peers = predicates.peers.len();
+        let classes = classes_of_predicates(predicates.ports.len(), &ports.signatures);
         let mut rows = Vec::new();
         for Seen { behaviour, viewpoint } in behaviours {
             for direction in Direction::BOTH {
                 let rules = behaviour.rules.get(direction);
                 for class in &addresses.signatures {
-                    let row = self.row(rules, class, viewpoint * peers, &ports.signatures);
+                    let row =
+                        self.row(rules, class, viewpoint * peers, &classes, ports.signatures.len());
                     rows.push(row);
                 }
             }
@@ -221,14 +216,12 @@ impl Cells {
         rules: &DirectionRules,
         class: &BitSet,
         first: usize,
-        ports: &[BitSet],
+        port_classes: &[Vec<usize>],
+        count: usize,
     ) -> Row {
         let about = rules.about(|peers| class.contains(first + peers));
-        let cells = ports.iter().map(|port_class| {
-            let outcome = rules.decide(&about, |ports| port_class.contains(ports));
-            self.cell(outcome)
-        });
-        let cells: Vec<_> = cells.collect();
+        let outcomes = rules.decide(&about, port_classes, count);
+        let cells: Vec<_> = outcomes.into_iter().map(|outcome| self.cell(outcome)).collect();
         Row::from_index(self.interned.insert_full(cells, ()).0)
     }
 
@@ -238,6 +231,16 @@ impl Cells {
         let index = self.decisions.insert_full(decision).0;
         Cell { rank, decision: DecisionId::from_index(index) }
     }
+}
+
+/// For each predicate about ports, the classes that it matches.
+fn classes_of_predicates(predicates: usize, signatures: &[BitSet]) -> Vec<Vec<usize>> {
+    let mut classes = vec![Vec::new(); predicates];
+    for (class, signature) in signatures.iter().enumerate() {
+        // INVARIANT: signatures are sets of predicates.
+        signature.iter().for_each(|predicate| classes[predicate].push(class));
+    }
+    classes
 }
 
 /// What the sizes of a decision are, for reports.

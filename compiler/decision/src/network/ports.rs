@@ -7,6 +7,7 @@ use policyc_base::EntityId;
 use policyc_policy::network::{PortMatch, Ports, protocol};
 
 use crate::bitset::BitSet;
+use crate::sweep::Sweep;
 use crate::tables::{PortClass, PortSlice, PortTable};
 
 /// The protocols an entry can name, each with the bits of its port that exist.
@@ -24,16 +25,6 @@ pub(super) struct PortClasses {
     pub(super) table: PortTable,
     /// For each class, which of the predicates match.
     pub(super) signatures: Vec<BitSet>,
-}
-
-/// Whether a predicate matches a protocol and a port.
-pub(super) fn matches(ports: &Ports, protocol: u8, port: u16) -> bool {
-    match ports {
-        Ports::Any => true,
-        Ports::OneOf(list) => {
-            list.iter().any(|m| m.protocol == protocol && (m.first..=m.last).contains(&port))
-        }
-    }
 }
 
 /// The classes of a list of distinct predicates.
@@ -66,14 +57,26 @@ fn protocol_classes(
     }
     let end = u32::from(mask) + 1;
     let starts: Vec<u32> = cuts.into_iter().filter(|c| *c < end).collect();
+    let sweep = sweep(predicates, number);
+    let mut matching = signature(predicates, |p| matches!(p, Ports::Any));
     let mut classes = Vec::with_capacity(end as usize);
     for (i, start) in starts.iter().enumerate() {
         let next = starts.get(i + 1).copied().unwrap_or(end);
-        // INVARIANT: `start` is below `end`, which is at most 2^16.
-        let class = builder.class(signature(predicates, |p| matches(p, number, *start as u16)));
+        sweep.changes_at(u128::from(*start)).iter().for_each(|p| matching.flip(*p));
+        let class = builder.class(matching.clone());
         classes.extend(std::iter::repeat_n(class, (next - start) as usize));
     }
     classes
+}
+
+/// Where the predicates that name ports of a protocol match.
+fn sweep(predicates: &[Ports], number: u8) -> Sweep {
+    let mut sweep = Sweep::default();
+    for (index, predicate) in predicates.iter().enumerate() {
+        let own = port_matches(predicate).iter().filter(|m| m.protocol == number);
+        sweep.add(index, own.map(|m| (m.first.into(), m.last.into())).collect());
+    }
+    sweep
 }
 
 fn port_matches(ports: &Ports) -> &[PortMatch] {

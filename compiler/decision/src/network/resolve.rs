@@ -77,27 +77,53 @@ impl DirectionRules {
         about
     }
 
-    /// The outcome for one class of ports, among entries already chosen by peer.
+    /// The outcome for each of `count` classes of ports, among entries already chosen
+    /// by peer; `classes` are those that each predicate about ports matches.
+    ///
+    /// Entry by entry and not class by class, so that the work is what the entries
+    /// match and not their product with the classes.
     pub fn decide(
         &self,
         about: &[(u32, &OrderedEntry)],
-        matches: impl Fn(Predicate) -> bool,
-    ) -> Outcome {
-        let mut passed: Option<(Tier, u32)> = None;
-        for (level, entry) in about.iter().filter(|(_, e)| matches(e.ports)) {
-            if passed.is_some_and(|(tier, _)| tier == entry.tier) {
-                continue;
-            }
-            // What a pass leads to outranks the rest of the tier it leaves.
-            let level = passed.map_or(*level, |(_, at)| at);
-            match entry.verdict {
-                EntryVerdict::Deny => return Outcome::entry(false, entry, level),
-                EntryVerdict::Allow => return Outcome::entry(true, entry, level),
-                EntryVerdict::Pass => passed = Some((entry.tier, level)),
+        classes: &[Vec<usize>],
+        count: usize,
+    ) -> Vec<Outcome> {
+        let mut undecided = vec![Undecided::default(); count];
+        for (level, entry) in about {
+            let matched = classes.get(entry.ports).into_iter().flatten();
+            for class in matched {
+                if let Some(state) = undecided.get_mut(*class) {
+                    state.ask(entry, *level);
+                }
             }
         }
         let allowed = !matches!(self.otherwise, Reason::DefaultDeny(_));
-        Outcome { allowed, reason: self.otherwise, rank: 0 }
+        let otherwise = Outcome { allowed, reason: self.otherwise, rank: 0 };
+        undecided.into_iter().map(|state| state.outcome.unwrap_or(otherwise)).collect()
+    }
+}
+
+/// One class of ports on its way through the entries.
+#[derive(Clone, Copy, Default)]
+struct Undecided {
+    /// The tier that a pass left, and its level.
+    passed: Option<(Tier, u32)>,
+    outcome: Option<Outcome>,
+}
+
+impl Undecided {
+    /// Asks the next entry that matches.
+    fn ask(&mut self, entry: &OrderedEntry, level: u32) {
+        if self.outcome.is_some() || self.passed.is_some_and(|(tier, _)| tier == entry.tier) {
+            return;
+        }
+        // What a pass leads to outranks the rest of the tier it leaves.
+        let level = self.passed.map_or(level, |(_, at)| at);
+        match entry.verdict {
+            EntryVerdict::Deny => self.outcome = Some(Outcome::entry(false, entry, level)),
+            EntryVerdict::Allow => self.outcome = Some(Outcome::entry(true, entry, level)),
+            EntryVerdict::Pass => self.passed = Some((entry.tier, level)),
+        }
     }
 }
 
