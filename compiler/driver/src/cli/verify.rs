@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use policyc_bpf::Artifact;
+use policyc_verify::VmError;
 use serde::Serialize;
 
 use super::args::VerifyArgs;
@@ -80,17 +81,26 @@ fn check(mut artifact: Artifact, machines: Option<&Machines>) -> Results {
             not_asked.push(NotAsked { image: name, reason });
             continue;
         }
-        step(&format!("booting {name}"));
+        let file = image.file_name().unwrap_or(image.as_os_str());
+        step(&format!("booting {}", file.display()));
         let reports = machines.map(|machines| machines.ask(artifact.object(), image));
         match reports {
             Some(Ok(reports)) => {
                 checks.push(verification::record_kernel(&mut session, &mut artifact, &reports));
             }
-            Some(Err(error)) => not_asked.push(NotAsked { image: name, reason: error.to_string() }),
+            Some(Err(error)) => not_asked.push(NotAsked { image: name, reason: reason(&error) }),
             None => {}
         }
     }
     Results { session, artifact, checks, not_asked, recorded: 0 }
+}
+
+/// Why a kernel could not be asked, and what may help.
+fn reason(error: &VmError) -> String {
+    match error {
+        VmError::Timeout { .. } => format!("{error}\n  help: allow more time with `--timeout`"),
+        _ => error.to_string(),
+    }
 }
 
 fn read(path: &Path) -> Result<Artifact, Error> {
