@@ -1,1 +1,4 @@
-//! Nothing but tests: see `tests/` beside this folder.
+//! What tests of the whole workspace share; the tests are in `tests/` beside this
+//! folder.
+
+pub mod fuzz;

@@ -1,0 +1,5 @@
+//! See `policyc_tests::fuzz::bir_text`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| policyc_tests::fuzz::bir_text(bytes));
