@@ -12,41 +12,67 @@ use std::path::Path;
 use rustix::mount::{MountFlags, mount};
 use rustix::system::{RebootCommand, reboot};
 
-use super::protocol::{JOBS_PATH, Job, Message};
+use super::protocol::{self, END, FILES_PATH, JOBS_FILE, Job, Message};
 use crate::kernel::{running_release, verify_kernel};
 
-/// Whether this process is the init of a machine that [`verify_vm`] booted.
+/// Whether this process is the init of a machine that [`run_vm`] booted.
 ///
-/// [`verify_vm`]: super::verify_vm
+/// [`run_vm`]: super::run_vm
 pub fn is_init() -> bool {
-    std::process::id() == 1 && Path::new(JOBS_PATH).exists()
+    std::process::id() == 1 && Path::new(FILES_PATH).is_dir()
 }
 
-/// Does the jobs, prints what came out, and restarts the machine. Returns only
-/// where [`is_init`] is false, or if the kernel refuses to restart.
+/// Does the jobs of [`verify_vm`], prints what came out, and restarts the machine.
+/// Returns only where [`is_init`] is false, or if the kernel refuses to restart.
+///
+/// [`verify_vm`]: super::verify_vm
 pub fn run_init() {
+    serve(|console| {
+        console.tell(&Message::Ready { kernel: running_release() });
+        match read_jobs() {
+            Ok(jobs) => {
+                jobs.iter().enumerate().for_each(|(number, job)| run(console, number, job));
+            }
+            Err(error) => console.tell(&Message::Failed { job: None, error }),
+        }
+    });
+}
+
+/// Mounts what every init needs (proc, sysfs, bpf, tracefs), does the work and
+/// restarts the machine. Returns only where [`is_init`] is false, the work not
+/// done, or if the kernel refuses to restart.
+pub fn serve(work: impl FnOnce(&Console)) {
     if !is_init() {
         return;
     }
-    mount_all();
+    let console = Console(());
+    mount_all(&console);
     // What the kernel prints from here on would tear messages apart.
     let _ = fs::write("/proc/sys/kernel/printk", "0");
-    say(&Message::Ready { kernel: running_release() });
-    match read_jobs() {
-        Ok(jobs) => jobs.iter().enumerate().for_each(|(number, job)| run(number, job)),
-        Err(error) => say(&Message::Failed { job: None, error }),
-    }
-    say(&Message::End);
+    work(&console);
+    console.say(END);
     let _ = reboot(RebootCommand::Restart);
 }
 
-fn say(message: &Message) {
-    // Where nobody listens, there is nobody to tell.
-    let mut console = std::io::stdout().lock();
-    let _ = writeln!(console, "{}", message.to_line()).and_then(|()| console.flush());
+/// The way from init to its host.
+#[derive(Debug)]
+pub struct Console(());
+
+impl Console {
+    /// Prints a message, which must be one line.
+    pub fn say(&self, message: &str) {
+        // Where nobody listens, there is nobody to tell.
+        let mut console = std::io::stdout().lock();
+        let _ = writeln!(console, "{}", protocol::to_line(message));
+        let _ = console.flush();
+    }
+
+    fn tell(&self, message: &Message) {
+        self.say(&message.to_json());
+    }
 }
 
-fn mount_all() {
+fn mount_all(console: &Console) {
     let systems = [
         ("proc", "/proc"),
         ("sysfs", "/sys"),
@@ -56,25 +82,26 @@ fn mount_all() {
     for (kind, path) in systems {
         if let Err(error) = mount(kind, path, kind, MountFlags::empty(), None) {
             let error = format!("mount {kind} on {path}: {error}");
-            say(&Message::Failed { job: None, error });
+            console.tell(&Message::Failed { job: None, error });
         }
     }
 }
 
 fn read_jobs() -> Result<Vec<Job>, String> {
-    let text = fs::read_to_string(JOBS_PATH).map_err(|error| error.to_string())?;
+    let path = Path::new(FILES_PATH).join(JOBS_FILE);
+    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
     serde_json::from_str(&text).map_err(|error| error.to_string())
 }
 
-fn run(number: usize, job: &Job) {
+fn run(console: &Console, number: usize, job: &Job) {
     match job {
         Job::Load { object } => match load(object) {
             Ok(reports) => {
                 for report in reports {
-                    say(&Message::Program { job: number, report });
+                    console.tell(&Message::Program { job: number, report });
                 }
             }
-            Err(error) => say(&Message::Failed { job: Some(number), error }),
+            Err(error) => console.tell(&Message::Failed { job: Some(number), error }),
         },
     }
 }

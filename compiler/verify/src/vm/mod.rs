@@ -9,7 +9,8 @@
 //! How: `cpio` packs a static init, the object and a list of jobs into an
 //! initial file system; QEMU boots the kernel with it; init (`init`) does the
 //! jobs with the code that also asks the running kernel, and prints messages
-//! (`protocol`) on the console, which the host reads (`qemu`).
+//! (`protocol`) on the console, which the host reads (`qemu`). Whoever has other
+//! work for a machine writes an init around [`serve`] and boots it by [`run_vm`].
 
 mod cpio;
 mod image;
@@ -24,10 +25,11 @@ use policyc_bpf::{Object, write_elf};
 use thiserror::Error;
 
 pub use image::{INIT_VARIABLE, InitImage};
-pub use init::{is_init, run_init};
+pub use init::{Console, is_init, run_init, serve};
+pub use protocol::FILES_PATH;
 
 use self::cpio::Archive;
-use self::protocol::{FILES_PATH, JOBS_PATH, Job, Message};
+use self::protocol::{JOBS_FILE, Job, Message};
 use crate::report::{Outcome, ProgramReport};
 
 /// How a machine is run.
@@ -137,12 +139,11 @@ pub fn verify_vm_all(
     image: &Path,
     options: &VmOptions,
 ) -> Result<Vec<Vec<ProgramReport>>, VmError> {
-    let kernel = std::fs::File::open(image);
-    kernel.map_err(|error| VmError::NoKernel(image.display().to_string(), error))?;
-    let messages = qemu::boot(image, &pack(objects, &options.init)?, options)?;
+    let messages = run_vm(image, &pack(objects)?, options)?;
     let mut reports = vec![Vec::new(); objects.len()];
-    for message in messages {
-        match message {
+    for text in messages {
+        let garbled = |error| VmError::Garbled(format!("{error} in {text}"));
+        match Message::from_json(&text).map_err(garbled)? {
             Message::Program { job, mut report } => {
                 if let Some((reports, object)) = reports.get_mut(job).zip(objects.get(job)) {
                     report.resolve(object);
@@ -150,7 +151,7 @@ pub fn verify_vm_all(
                 }
             }
             Message::Failed { error, .. } => return Err(VmError::Job(error)),
-            Message::Ready { .. } | Message::End => {}
+            Message::Ready { .. } => {}
         }
     }
     for (reports, object) in reports.iter().zip(objects) {
@@ -172,22 +173,56 @@ fn complete(reports: &[ProgramReport], object: &Object) -> Result<(), VmError> {
     silent.map_or(Ok(()), |why| Err(VmError::Job(why)))
 }
 
-/// The initial file system: init, a console, mount points, objects and jobs.
-fn pack(objects: &[Object], init: &InitImage) -> Result<Vec<u8>, VmError> {
+/// The objects and the jobs.
+fn pack(objects: &[Object]) -> Result<Vec<GuestFile>, VmError> {
+    let mut files = Vec::new();
+    let mut jobs = Vec::new();
+    for (number, object) in objects.iter().enumerate() {
+        let name = format!("{number}.o");
+        jobs.push(Job::Load { object: format!("{FILES_PATH}/{name}") });
+        files.push(GuestFile { name, contents: write_elf(object)? });
+    }
+    let contents = serde_json::to_vec(&jobs).map_err(std::io::Error::from)?;
+    files.push(GuestFile { name: JOBS_FILE.to_owned(), contents });
+    Ok(files)
+}
+
+/// A file for the machine, in [`FILES_PATH`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GuestFile {
+    /// Its name, without folders.
+    pub name: String,
+    /// Its contents.
+    pub contents: Vec<u8>,
+}
+
+/// Boots the kernel in `image` with files and returns what the machine's init
+/// said, a message each: what it passed to [`Console::say`].
+///
+/// # Errors
+/// [`VmError`] if it did not come to its end.
+pub fn run_vm(
+    image: &Path,
+    files: &[GuestFile],
+    options: &VmOptions,
+) -> Result<Vec<String>, VmError> {
+    let kernel = std::fs::File::open(image);
+    kernel.map_err(|error| VmError::NoKernel(image.display().to_string(), error))?;
+    qemu::boot(image, &initramfs(files, &options.init)?, options)
+}
+
+/// The initial file system: init, a console, mount points and files.
+fn initramfs(files: &[GuestFile], init: &InitImage) -> Result<Vec<u8>, VmError> {
+    let folder = FILES_PATH.trim_start_matches('/');
     let mut archive = Archive::default();
-    for path in ["dev", "proc", "sys", FILES_PATH.trim_start_matches('/')] {
+    for path in ["dev", "proc", "sys", folder] {
         archive.directory(path);
     }
     archive.device("dev/console", 5, 1);
     archive.file("init", 0o755, &init.read()?);
-    let mut jobs = Vec::new();
-    for (number, object) in objects.iter().enumerate() {
-        let path = format!("{FILES_PATH}/{number}.o");
-        archive.file(path.trim_start_matches('/'), 0o644, &write_elf(object)?);
-        jobs.push(Job::Load { object: path });
+    for file in files {
+        archive.file(&format!("{folder}/{}", file.name), 0o644, &file.contents);
     }
-    let jobs = serde_json::to_vec(&jobs).map_err(std::io::Error::from)?;
-    archive.file(JOBS_PATH.trim_start_matches('/'), 0o644, &jobs);
     Ok(archive.finish())
 }
 

@@ -2,20 +2,34 @@
 //!
 //! The host writes a list of jobs into the initial file system. Init does them
 //! in order and prints one line of JSON per message on the console, each behind
-//! [`PREFIX`], because the kernel may print there too. A new kind of job is a
-//! new variant of [`Job`] and of [`Message`].
+//! [`PREFIX`], because the kernel may print there too, and [`END`] when all is
+//! done. A new kind of job is a new variant of [`Job`] and of [`Message`]; another
+//! init ([`serve`](super::serve)) has messages of its own.
 
 use serde::{Deserialize, Serialize};
 
 use crate::report::ProgramReport;
 
-/// Where init finds its jobs; that the file is there is how it knows that it is init.
-pub(super) const JOBS_PATH: &str = "/policyc/jobs.json";
-/// Folder of the files that jobs refer to.
-pub(super) const FILES_PATH: &str = "/policyc";
+/// Folder of the files that the host has packed; that it is there is how init
+/// knows that it is init.
+pub const FILES_PATH: &str = "/policyc";
+/// The file of the jobs in it.
+pub(super) const JOBS_FILE: &str = "jobs.json";
 
 /// What begins a line of the console that is a message.
-pub(super) const PREFIX: &str = "@policyc ";
+const PREFIX: &str = "@policyc ";
+/// The last message.
+pub(super) const END: &str = "end";
+
+/// The line for the console that carries a message, which is one line.
+pub(super) fn to_line(message: &str) -> String {
+    format!("{PREFIX}{message}")
+}
+
+/// The message of a line of the console, `None` if it is another line.
+pub(super) fn from_line(line: &str) -> Option<&str> {
+    line.split_once(PREFIX).map(|(_, message)| message.trim())
+}
 
 /// One thing to do.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -51,20 +65,17 @@ pub(super) enum Message {
         /// Why.
         error: String,
     },
-    /// All jobs are done.
-    End,
 }
 
 impl Message {
-    /// The line for the console, without a line end.
-    pub(super) fn to_line(&self) -> String {
+    /// The message as text.
+    pub(super) fn to_json(&self) -> String {
         // INVARIANT: a message is plain data with text keys, which is always JSON.
-        format!("{PREFIX}{}", serde_json::to_string(self).unwrap_or_default())
+        serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The message of a line, `None` if it is another line, or why it cannot be read.
-    pub(super) fn from_line(line: &str) -> Option<Result<Self, serde_json::Error>> {
-        let (_, json) = line.split_once(PREFIX)?;
-        Some(serde_json::from_str(json.trim()))
+    /// The text as a message.
+    pub(super) fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
     }
 }

@@ -11,7 +11,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Instant;
 
-use super::protocol::Message;
+use super::protocol;
 use super::{Accelerator, VmError, VmOptions};
 
 /// Lines of the console that are kept for an error.
@@ -30,13 +30,13 @@ impl Drop for Machine {
     }
 }
 
-/// Boots a kernel with an initial file system and returns what its init said,
-/// up to and with [`Message::End`].
+/// Boots a kernel with an initial file system and returns what its init said, up
+/// to the last message and without it.
 pub(super) fn boot(
     kernel: &Path,
     initramfs: &[u8],
     options: &VmOptions,
-) -> Result<Vec<Message>, VmError> {
+) -> Result<Vec<String>, VmError> {
     let deadline = Instant::now() + options.timeout;
     let mut file = tempfile::NamedTempFile::new()?;
     file.write_all(initramfs)?;
@@ -56,13 +56,9 @@ pub(super) fn boot(
                 return Err(VmError::Ended { console: recent.into() });
             }
         };
-        match Message::from_line(&line) {
-            Some(Ok(Message::End)) => {
-                messages.push(Message::End);
-                return Ok(messages);
-            }
-            Some(Ok(message)) => messages.push(message),
-            Some(Err(error)) => return Err(VmError::Garbled(format!("{error} in {line}"))),
+        match protocol::from_line(&line) {
+            Some(protocol::END) => return Ok(messages),
+            Some(message) => messages.push(message.to_owned()),
             None => {
                 if recent.len() == KEPT_LINES {
                     recent.pop_front();
