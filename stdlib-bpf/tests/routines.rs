@@ -53,7 +53,10 @@ fn ethernet_finds_the_network_header() {
         ("8100 0001 0800", 4, 18),
         ("88a8 0001 8100 0002 86dd", 6, 22),
         ("8100 0001 8100 0002 8100", 1, 0),
-        ("0806", 1, 0),
+        ("0806", 2, 0),
+        ("8100 0001 0806", 2, 0),
+        ("8864", 1, 0),
+        ("9100 0001 0800", 1, 0),
     ];
     for (types, kind, at) in cases {
         let packet = bytes(&format!("{ETHERNET} {types} 0000"));
@@ -90,6 +93,7 @@ fn ipv4_is_read_or_said_to_be_short_or_malformed() {
         ("ports cut off", ipv4("4500", "4000", "06", "c000 01"), [1, src, dst, 6, 0]),
         ("options cut off", ipv4("4f00", "4000", "06", "c000 01bb"), [1, src, dst, 6, 0]),
         ("header too short to be one", ipv4("4400", "4000", "06", ""), [2, src, dst, 0, 0]),
+        ("the other version's ICMP", ipv4("4500", "0000", "3a", "80"), [2, src, dst, 0, 0]),
         ("another version", ipv4("5500", "4000", "06", ""), [2, src, dst, 0, 0]),
     ];
     for (name, packet, expected) in cases {
@@ -121,6 +125,7 @@ fn ipv6_skips_up_to_four_extension_headers() {
     let cases = [
         ("tcp", ipv6("06", "c000 01bb"), at(0, 6, 443)),
         ("echo request", ipv6("3a", "80"), at(0, 58, 128)),
+        ("the other version's ICMP", ipv6("01", "08"), at(2, 0, 0)),
         ("nothing follows", ipv6("3b", ""), at(0, 59, 0)),
         ("one", ipv6("3c", &chain(1)), at(0, 6, 443)),
         ("four", ipv6("3c", &chain(4)), at(0, 6, 443)),

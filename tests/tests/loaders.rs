@@ -28,7 +28,7 @@ fn built(policies: &str, inventory: &str) -> (Session, Built) {
 }
 
 fn elf(session: &Session, built: &Built) -> Vec<u8> {
-    let manifest = manifest::manifest(session, built, "test");
+    let manifest = manifest::manifest(session, built);
     Artifact::build(manifest, &built.compiled.object).expect("an artifact").elf().to_vec()
 }
 

@@ -110,8 +110,10 @@ pub enum Reason {
     Truncated,
     /// Headers contradict themselves, or go on for too long.
     Malformed,
-    /// Neither IPv4 nor IPv6.
-    NotIp,
+    /// ARP.
+    Arp,
+    /// Neither IP nor ARP.
+    UnknownL3,
 }
 
 /// One entry of the table of decisions.

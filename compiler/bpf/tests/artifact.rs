@@ -16,7 +16,7 @@ use proptest::prelude::*;
 fn manifest(object: &Object) -> Manifest {
     let mut manifest = Manifest::new("shop", "cilium-1.20");
     manifest.decisions = vec![
-        Decision { outcome: Outcome::Deny, reason: Reason::NotIp, line: None, event: None },
+        Decision { outcome: Outcome::Deny, reason: Reason::Arp, line: None, event: None },
         Decision { outcome: Outcome::Allow, reason: Reason::Rule, line: Some(1), event: None },
     ];
     manifest.subjects = vec![Subject {

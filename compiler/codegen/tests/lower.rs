@@ -57,6 +57,7 @@ fn decision() -> NetworkDecision {
         known: vec![],
         matches: &|_, peers, address| contains(peers, address),
         allow_localhost: false,
+        reaches_itself: false,
         unknown_subject_allowed: false,
     };
     build(&[rule], &world)

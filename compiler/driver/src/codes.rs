@@ -13,6 +13,8 @@ pub const INTERNAL: Code = Code("P0703");
 pub const REPLIES: Code = Code("P0704");
 /// This host's tracepoints cannot be read.
 pub const HOST_UNREADABLE: Code = Code("P0705");
+/// There is nobody whom network policies could be about.
+pub const NO_SUBJECTS: Code = Code("P0706");
 /// A program of ours was rejected.
 pub const REJECTED: Code = Code("P0801");
 /// A fixture is not of the right shape.
@@ -25,6 +27,7 @@ pub const ALL: &[(Code, &str)] = &[
     (INTERNAL, "bug in policyc"),
     (REPLIES, "replies need a rule of their own"),
     (HOST_UNREADABLE, "tracepoints of this host cannot be read"),
+    (NO_SUBJECTS, "nobody to enforce policies on"),
     (REJECTED, "program rejected"),
     (FIXTURE, "malformed fixture"),
 ];
@@ -54,6 +57,13 @@ fn marked_lines(message: &str) -> String {
     let kept = (0..lines.len()).filter(|n| *n == 0 || is_mark(*n) || is_mark(n + 1));
     let kept: Vec<_> = kept.filter_map(|n| lines.get(n).copied()).collect();
     kept.join("\n")
+}
+
+pub(crate) fn no_subjects(span: Option<Span>) -> Diagnostic {
+    let message = "the inventory has nobody: the artifact will enforce nothing";
+    Diagnostic::warning(NO_SUBJECTS, no_span(), message)
+        .at(span)
+        .with_help("name the inventory with `-i`: selectors are resolved when an artifact is built")
 }
 
 pub(crate) fn replies(span: Option<Span>) -> Diagnostic {

@@ -196,6 +196,11 @@ fn flow_case(
         sink.push(finding.with_help("write `POLICY_DENIED`, or leave `reason` out"));
         return None;
     }
+    if let Some(reason) = reason.filter(|_| forwarded) {
+        let message = "`reason` says why a flow is dropped, and this one is forwarded";
+        sink.push(Diagnostic::error(codes::FIXTURE, reason.span, message));
+        return None;
+    }
     Some(FlowCase { from: from?, to: to?, port: port?, forwarded, by, direction, span })
 }
 

@@ -12,6 +12,8 @@ use policyc_base::{FileId, SourceMap};
 
 /// Most bytes of one file. A policy file is kilobytes; what is larger is not one.
 pub const MAX_FILE: u64 = 32 << 20;
+/// Most bytes of an artifact.
+const MAX_ARTIFACT: u64 = 1 << 30;
 
 /// Why something could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -33,12 +35,12 @@ pub enum InputError {
         offset: usize,
     },
     /// Too large.
-    #[error("`{path}` has {bytes} bytes; a file of policies has at most {MAX_FILE}")]
+    #[error("`{path}` is too large: at most {} MiB are read", .most >> 20)]
     TooLarge {
         /// As typed.
         path: String,
-        /// How large.
-        bytes: u64,
+        /// How many bytes are read at most.
+        most: u64,
     },
     /// A folder without `-R`.
     #[error(
@@ -84,7 +86,19 @@ pub fn read_all(
 /// # Errors
 /// When it cannot be read.
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>, InputError> {
-    fs::read(path).map_err(|source| InputError::Io { path: display(path), source })
+    read_at_most(path, MAX_ARTIFACT)
+}
+
+/// Reads a file whose size is not to be trusted: a pipe or a device says 0.
+fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, InputError> {
+    let io = |source| InputError::Io { path: display(path), source };
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(io)?;
+    file.take(most + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > most {
+        return Err(InputError::TooLarge { path: display(path), most });
+    }
+    Ok(bytes)
 }
 
 /// Reads one text file.
@@ -92,12 +106,7 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, InputError> {
 /// # Errors
 /// When it cannot be read, is no text, or is too large.
 pub fn read_text(path: &Path) -> Result<String, InputError> {
-    let io = |source| InputError::Io { path: display(path), source };
-    let bytes = fs::metadata(path).map_err(io)?.len();
-    if bytes > MAX_FILE {
-        return Err(InputError::TooLarge { path: display(path), bytes });
-    }
-    text(display(path), fs::read(path).map_err(io)?)
+    text(display(path), read_at_most(path, MAX_FILE)?)
 }
 
 fn read_file(path: &Path, sources: &mut SourceMap) -> Result<FileId, InputError> {
@@ -109,7 +118,7 @@ fn read_stdin(sources: &mut SourceMap) -> Result<FileId, InputError> {
     let limited = std::io::stdin().lock().take(MAX_FILE + 1).read_to_end(&mut bytes);
     limited.map_err(|source| InputError::Io { path: "-".into(), source })?;
     if bytes.len() as u64 > MAX_FILE {
-        return Err(InputError::TooLarge { path: "-".into(), bytes: bytes.len() as u64 });
+        return Err(InputError::TooLarge { path: "-".into(), most: MAX_FILE });
     }
     Ok(sources.add("-", text("-".into(), bytes)?))
 }
@@ -121,7 +130,8 @@ fn text(path: String, bytes: Vec<u8>) -> Result<String, InputError> {
     })
 }
 
-/// The policy files of a folder by name; folders in it after its files.
+/// The policy files of a folder by name; folders in it after its files. Links to
+/// folders are not followed: they may lead back.
 ///
 /// # Errors
 /// When a folder cannot be read.
@@ -135,6 +145,7 @@ pub fn list_folder(
     let mut paths: Vec<_> = entries.map_err(io)?.into_iter().map(|e| e.path()).collect();
     paths.sort();
     let (folders, plain): (Vec<_>, Vec<_>) = paths.into_iter().partition(|p| p.is_dir());
+    let folders = folders.into_iter().filter(|folder| !folder.is_symlink());
     files.extend(plain.into_iter().filter(|p| is_policy_file(p)));
     if recursive {
         for inner in folders {

@@ -1,15 +1,16 @@
 //! What an artifact says about itself, from what was built.
 
+use std::collections::BTreeSet;
+
 use policyc_base::EntityId;
 use policyc_bpf::{
     AttachHint, Cost, Decision, Digest, EventField, EventFieldKind, EventSpec, Limit, Manifest,
     Outcome, ProgramEntry, Reason as BpfReason, Source, Subject, SubjectKind, Verdict,
 };
-use policyc_codegen::lower::maps::ATTACH_POINTS;
 use policyc_codegen::lower::record::{self, RecordLayout};
 use policyc_decision::network::{self, NetworkDecision, Why, builtin};
 use policyc_decision::tracing::{EventDecision, EventGraph, EventOutcome, HookDecision};
-use policyc_policy::inventory::{Attach, Inventory};
+use policyc_policy::inventory::{Attach, Identity, Inventory};
 use policyc_policy::network::{Dialect, Reason};
 use policyc_policy::tracing::ArgKind;
 
@@ -18,9 +19,9 @@ use crate::session::Session;
 
 /// The manifest of what was built. Maps and lines are filled in when the artifact is
 /// made.
-pub fn manifest(session: &Session, built: &Built, name: &str) -> Manifest {
+pub fn manifest(session: &Session, built: &Built) -> Manifest {
     let policy = &built.policy;
-    let mut manifest = Manifest::new(name, dialect_name(policy.dialect));
+    let mut manifest = Manifest::new(name(built), dialect_name(policy.dialect));
     manifest.events_layout = record::VERSION;
     manifest.sources = sources(session);
     manifest.cost = cost(built);
@@ -34,6 +35,20 @@ pub fn manifest(session: &Session, built: &Built, name: &str) -> Manifest {
         add_events(&mut manifest, events);
     }
     manifest
+}
+
+/// What people call the policy set: its only policy, or its first and how many more.
+fn name(built: &Built) -> String {
+    let rules = built.policy.network.iter().map(|rule| rule.origin);
+    let hooks = built.policy.tracing.iter().map(|policy| policy.origin);
+    let lines = &built.compiled.object.lines;
+    let policies = rules.chain(hooks).filter_map(|origin| lines.get(origin.index()));
+    let names: BTreeSet<&str> = policies.map(|line| line.policy.as_str()).collect();
+    match (names.first(), names.len()) {
+        (None, _) => String::new(),
+        (Some(only), 1) => (*only).to_owned(),
+        (Some(first), n) => format!("{first} and {} more", n - 1),
+    }
 }
 
 /// The name users type.
@@ -50,11 +65,12 @@ const fn verdict(allowed: bool) -> Verdict {
 }
 
 fn sources(session: &Session) -> Vec<Source> {
+    let names = session.portable_names();
     let mut sources: Vec<_> = session
         .sources
         .iter()
         .map(|(_, file)| Source {
-            file: file.name.clone(),
+            file: names.get(&file.name).unwrap_or(&file.name).clone(),
             sha256: Digest::of(&[file.text.as_bytes()]),
         })
         .collect();
@@ -64,22 +80,20 @@ fn sources(session: &Session) -> Vec<Source> {
 
 fn cost(built: &Built) -> Cost {
     let mut cost = Cost::of(&built.compiled.object);
-    let subjects = built.decided.network.as_ref().map_or(0, |n| n.subjects.len());
     let stack = built.compiled.stats.iter().map(|s| s.stack_bytes).max().unwrap_or(0);
     let longest = built.compiled.object.programs.iter().map(|p| p.insns.len()).max();
     let limit = |name: &str, used: u64, limit: u64| Limit { name: name.into(), used, limit };
     cost.limits = vec![
         limit("instructions of a program", longest.unwrap_or(0) as u64, 1_000_000),
         limit("stack bytes of a program", u64::from(stack), 512),
-        limit("local subjects", subjects as u64, u64::from(ATTACH_POINTS)),
     ];
     cost
 }
 
 fn subjects(network: &NetworkDecision, inventory: &Inventory) -> Vec<Subject> {
     let attach = |name: &str| {
-        let mut workloads = inventory.workloads.values();
-        workloads.find(|w| w.name == name).and_then(|w| w.attach.as_ref()).map(attach_hint)
+        let Some(Identity::Workload(id)) = inventory.lookup(name) else { return None };
+        inventory.workloads[id].attach.as_ref().map(attach_hint)
     };
     let mut subjects: Vec<_> = network
         .subjects
@@ -113,7 +127,8 @@ fn network_decision(decision: &network::Decision) -> Decision {
         Why::UnknownSubject => (BpfReason::UnknownSubject, None),
         Why::Truncated => (BpfReason::Truncated, None),
         Why::Malformed => (BpfReason::Malformed, None),
-        Why::NotIp => (BpfReason::NotIp, None),
+        Why::Arp => (BpfReason::Arp, None),
+        Why::UnknownL3 => (BpfReason::UnknownL3, None),
         Why::Policy(Reason::Entry(origin)) => (BpfReason::Rule, Some(origin)),
         Why::Policy(Reason::DefaultDeny(origin)) => (BpfReason::DefaultDeny, Some(origin)),
         Why::Policy(Reason::FromHost) => (BpfReason::FromHost, None),

@@ -9,7 +9,9 @@ use std::io;
 
 use policyc_base::{Diagnostic, FileId, PrimaryMap};
 use policyc_bpf::{Object, Program};
-use policyc_codegen::backend::{self, CompileStats, Features, ProgramOptions};
+use policyc_codegen::backend::{
+    self, BackendError, CompileStats, Features, LimitError, ProgramOptions,
+};
 use policyc_codegen::lower::{self, Decisions, Lowered};
 use policyc_codegen::{CodegenError, opt};
 use policyc_decision::network::NetworkDecision;
@@ -169,12 +171,27 @@ pub fn assemble(session: &Session, lowered: &Lowered) -> Result<Compiled, Codege
             features: Features::default(),
         };
         let program = backend::compile(module, plan.function, &options);
-        compiled.push(program.map_err(|error| CodegenError::internal(error.to_string()))?);
+        compiled.push(program.map_err(|error| too_large_or_a_bug(&plan.name, &error))?);
     }
     compiled.sort_by(|a, b| a.0.name.cmp(&b.0.name));
     let (programs, stats) = compiled.into_iter().unzip();
     let object = Object { programs, maps: lowered.maps.clone(), lines: session.lines() };
     Ok(Compiled { object, stats })
+}
+
+/// A program that does not fit is the target's limit; everything else that code
+/// generation complains of is our bug.
+fn too_large_or_a_bug(program: &str, error: &BackendError) -> CodegenError {
+    let BackendError::Limit { limit, .. } = error else {
+        return CodegenError::internal(error.to_string());
+    };
+    let (what, needed, limit) = match *limit {
+        LimitError::Stack { needed, available } => ("stack bytes", needed, available),
+        LimitError::JumpDistance { distance, limit } => ("instructions in a jump", distance, limit),
+        LimitError::ProgramSize { insns, limit } => ("instructions", insns, limit),
+    };
+    let what = format!("program `{program}`, in {what},");
+    CodegenError::Limit { what, needed: needed.into(), limit: limit.into() }
 }
 
 /// Everything that building makes, stage by stage.
@@ -201,6 +218,7 @@ pub fn build(session: &mut Session, input: &Input) -> Option<Built> {
         return None;
     }
     let decided = decide(&policy);
+    warn_about_nobody(session, &policy);
     warn_about_replies(session, &decided);
     match back_end(session, &policy, &decided) {
         Ok((lowered, compiled)) => Some(Built { policy, decided, lowered, compiled }),
@@ -208,6 +226,16 @@ pub fn build(session: &mut Session, input: &Input) -> Option<Built> {
             session.sink.push(finding(&error));
             None
         }
+    }
+}
+
+/// Selectors are resolved here and not on the host, so without an inventory an
+/// artifact is about nobody.
+fn warn_about_nobody(session: &mut Session, policy: &Policy) {
+    let Some(first) = policy.network.first() else { return };
+    if policy.inventory.workloads.is_empty() && policy.inventory.nodes.is_empty() {
+        let span = session.origins.get(first.origin).and_then(|info| info.span);
+        session.sink.push(codes::no_subjects(span));
     }
 }
 

@@ -107,15 +107,20 @@ fn flow_case(
     engines: &mut [Box<dyn Engine + '_>],
 ) -> Result<Vec<(&'static str, CaseResult)>, EngineError> {
     let port = who::port(&case.port);
-    let flow = port.and_then(|p| who::flow(&case.from, &case.to, p, &built.policy.inventory));
-    let flow = match flow {
-        Ok(flow) => flow,
+    let flows = port.and_then(|p| who::flows(&case.from, &case.to, p, &built.policy.inventory));
+    let flows = match flows {
+        Ok(flows) => flows,
         Err(error) => return Ok(vec![("oracle", Err(error.to_string()))]),
     };
     let mut results = Vec::new();
     for engine in engines {
-        let verdict = engine.judge(&flow)?;
-        results.push((engine.name(), compare(case, &verdict, session)));
+        let mut result = Ok(());
+        for flow in &flows {
+            let verdict = engine.judge(flow)?;
+            let about = |message| format!("{} -> {}: {message}", flow.source, flow.destination);
+            result = result.and_then(|()| compare(case, &verdict, session).map_err(about));
+        }
+        results.push((engine.name(), result));
     }
     Ok(results)
 }

@@ -56,37 +56,46 @@ pub fn port(text: &str) -> Result<Port, FlowError> {
     if is_icmp && port > 255 { Err(wrong()) } else { Ok(Port { protocol, port }) }
 }
 
-/// The flow between two ends. Where both have several addresses, the first pair
-/// of one IP version that the protocol can use.
+/// The flows between two ends: one for each pair of their addresses of one IP
+/// version that the protocol can use. Never empty.
 ///
 /// # Errors
 /// When an end is nobody, or the ends cannot talk.
-pub fn flow(from: &str, to: &str, port: Port, inventory: &Inventory) -> Result<Flow, FlowError> {
+pub fn flows(
+    from: &str,
+    to: &str,
+    port: Port,
+    inventory: &Inventory,
+) -> Result<Vec<Flow>, FlowError> {
     let (sources, destinations) = (addresses(from, inventory)?, addresses(to, inventory)?);
     let usable = |address: &IpAddr| match port.protocol {
         protocol::ICMP => address.is_ipv4(),
         protocol::ICMPV6 => address.is_ipv6(),
         _ => true,
     };
-    let mut pairs = sources.iter().flat_map(|s| destinations.iter().map(move |d| (*s, *d)));
-    let same = |(s, d): &(IpAddr, IpAddr)| s.is_ipv4() == d.is_ipv4();
-    if !pairs.clone().any(|p| same(&p)) {
+    let pairs = sources.iter().flat_map(|s| destinations.iter().map(move |d| (*s, *d)));
+    let pairs: Vec<_> = pairs.filter(|(s, d)| s.is_ipv4() == d.is_ipv4()).collect();
+    if pairs.is_empty() {
         return Err(FlowError::Families(from.to_owned(), to.to_owned()));
     }
-    let Some((source, destination)) = pairs.find(|p| same(p) && usable(&p.0)) else {
-        return Err(match port.protocol {
-            protocol::ICMP => FlowError::Version("ICMP", 6),
-            _ => FlowError::Version("ICMPv6", 4),
-        });
+    let flow = |(source, destination)| {
+        let Port { protocol, port } = port;
+        Flow { source, destination, protocol, port }
     };
-    Ok(Flow { source, destination, protocol: port.protocol, port: port.port })
+    let flows: Vec<_> = pairs.into_iter().filter(|(s, _)| usable(s)).map(flow).collect();
+    match (flows.is_empty(), port.protocol) {
+        (false, _) => Ok(flows),
+        (true, protocol::ICMP) => Err(FlowError::Version("ICMP", 6)),
+        (true, _) => Err(FlowError::Version("ICMPv6", 4)),
+    }
 }
 
 /// The addresses of one end. The world is represented by documentation addresses
 /// (RFC 5737, RFC 3849) that nobody in the inventory has.
 fn addresses(who: &str, inventory: &Inventory) -> Result<Vec<IpAddr>, FlowError> {
     if let Ok(address) = who.parse::<IpAddr>() {
-        return Ok(vec![address]);
+        // Whoever writes `::ffff:192.0.2.1` means packets of IPv4.
+        return Ok(vec![address.to_canonical()]);
     }
     if who == "world" {
         return Ok(world(inventory));

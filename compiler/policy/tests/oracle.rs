@@ -84,7 +84,7 @@ fn cilium() {
         (&closed, "192.0.2.1", "a/web", "allowed without policy; allowed from host"),
         (&closed, "192.0.2.2", "a/web", "allowed without policy; denied by default of spec"),
         (&closed, "198.51.100.1", "a/web", "allowed, not a subject; denied by default of spec"),
-        (&closed, "::ffff:10.0.0.2", "a/web", "allowed without policy; denied by default of spec"),
+        (&closed, "::ffff:10.0.0.2", "a/web", "allowed, not a subject; denied by default of spec"),
         (&closed, "a/web", "198.51.100.1", "allowed without policy; allowed, not a subject"),
         (&no_host, "192.0.2.1", "a/web", "allowed without policy; denied by spec.ingressDeny[0]"),
         (&pod_by_cidr, "a/db", "a/web", "allowed without policy; denied by default of spec"),

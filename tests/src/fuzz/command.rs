@@ -20,7 +20,7 @@ pub fn who(bytes: &[u8]) {
     let mut lines = text.splitn(3, '\n');
     let [from, to, port] = [(); 3].map(|()| lines.next().unwrap_or_default());
     let Ok(port) = ends::port(port) else { return };
-    if let Ok(flow) = ends::flow(from, to, port, &INVENTORY_READ) {
+    for flow in ends::flows(from, to, port, &INVENTORY_READ).into_iter().flatten() {
         assert_eq!(flow.source.is_ipv4(), flow.destination.is_ipv4(), "{flow:?}");
     }
 }
@@ -54,5 +54,5 @@ pub fn record(bytes: &[u8]) {
 /// The manifest of a small build with verdicts and events.
 fn known() -> Option<Manifest> {
     let (session, built) = flows::build_with_events()?;
-    Some(manifests::manifest(&session, &built, "fuzz"))
+    Some(manifests::manifest(&session, &built))
 }

@@ -22,7 +22,7 @@ pub(crate) fn of(build: &Build) -> impl Iterator<Item = (&'static str, String)> 
         decision(build),
         function(&result.lowered.module.to_string(), &name),
         print_object(&one, Style::DUMP),
-        size::cost(&manifest::manifest(session, result, "")),
+        size::cost(&manifest::manifest(session, result)),
     ];
     NAMES.into_iter().zip(texts)
 }

@@ -13,7 +13,7 @@ use policyc_ir::{
     BinOp, Block, CmpOp, FuncId, FunctionBuilder, Helper, MapRef, Module, Target, Type, Value,
 };
 use policyc_policy::tracing::ArgKind;
-use policyc_target::{Access, Profile};
+use policyc_target::{Access, Hook, Profile};
 
 use super::question::{self, Ways};
 use super::record::{self, RecordLayout, head};
@@ -108,8 +108,18 @@ impl Lowering<'_> {
         }
         self.b.jump(done);
         self.b.switch_to(done);
-        let zero = self.b.const_u32(0);
-        self.b.ret([zero]);
+        let answer = self.b.const_u32(self.answer());
+        self.b.ret([answer]);
+    }
+
+    /// What the kernel does with the event for others.
+    // KERNEL: `perf_call_bpf_enter` and `perf_trace_run_bpf_submit` take 0 from a
+    // tracepoint program as "no perf user gets this event".
+    fn answer(&self) -> u32 {
+        match self.program.hook.hook {
+            Hook::Tracepoint { .. } => 1,
+            Hook::RawTracepoint { .. } => 0,
+        }
     }
 
     /// The address of this CPU's record.

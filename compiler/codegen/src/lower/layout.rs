@@ -41,16 +41,17 @@ pub fn intervals(table: &IntervalTable) -> Vec<u8> {
     let mut bytes = vec![0; padded_intervals(table) * stride];
     for (i, entry) in bytes.chunks_exact_mut(stride).enumerate() {
         let before = table.starts.get(i).map_or(u128::MAX, |start| start.wrapping_sub(1));
-        let class = table.classes.get(i).map_or(0, |c| c.index() as u16).to_le_bytes();
+        // INVARIANT: there are fewer classes than bytes of a table, far below 2^32.
+        let class = table.classes.get(i).map_or(0, |c| c.index() as u32).to_le_bytes();
         match table.family {
             Family::V4 => {
                 entry[..4].copy_from_slice(&(before as u32).to_le_bytes());
-                entry[4..6].copy_from_slice(&class);
+                entry[4..8].copy_from_slice(&class);
             }
             Family::V6 => {
                 entry[..8].copy_from_slice(&((before >> 64) as u64).to_le_bytes());
                 entry[8..16].copy_from_slice(&(before as u64).to_le_bytes());
-                entry[16..18].copy_from_slice(&class);
+                entry[16..20].copy_from_slice(&class);
             }
         }
     }
@@ -63,6 +64,9 @@ pub const SLICE: u32 = 8;
 /// Offset of the classes in the ports table, behind 256 slices.
 pub const PORT_CLASSES: u32 = 256 * SLICE;
 
+/// Most classes of ports that a table can number.
+pub const MAX_PORT_CLASSES: usize = 1 << 16;
+
 /// The ports table: 256 slices, then the classes as `u16`, a power of two of them.
 pub fn ports(table: &PortTable) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -72,10 +76,17 @@ pub fn ports(table: &PortTable) -> Vec<u8> {
     }
     let classes = table.classes.len().next_power_of_two();
     for class in &table.classes {
+        // INVARIANT: at most MAX_PORT_CLASSES, which the maps' declaration checks.
         bytes.extend((class.index() as u16).to_le_bytes());
     }
     bytes.resize(PORT_CLASSES as usize + classes * 2, 0);
     bytes
+}
+
+/// Bytes of the cells table before it is padded; the numbers in the rows table fit
+/// `u32` when this does not exceed what a table can be.
+pub fn cells_size(table: &CellTable, port_classes: usize) -> usize {
+    table.rows.len().saturating_mul(port_classes).saturating_mul(CELL as usize)
 }
 
 /// The rows table: for each (behaviour, direction, address class) the index of the
@@ -83,6 +94,7 @@ pub fn ports(table: &PortTable) -> Vec<u8> {
 pub fn rows(table: &RowTable, port_classes: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(table.rows.len() * 4);
     for row in &table.rows {
+        // INVARIANT: [`cells_size`] was checked, so this is far below 2^32.
         bytes.extend(((row.index() * port_classes) as u32).to_le_bytes());
     }
     bytes.resize(table.rows.len().next_power_of_two() * 4, 0);

@@ -49,6 +49,9 @@ impl Maps {
     /// A table that is larger than any target can hold.
     pub(super) fn network(&mut self, decision: &NetworkDecision) -> Result<Tables, CodegenError> {
         let allowed = |index: usize| decision.decisions[index].allowed;
+        let ports = decision.ports.count;
+        within("classes of ports", ports, layout::MAX_PORT_CLASSES)?;
+        within("table `cells`", layout::cells_size(&decision.cells, ports), MAX_TABLE)?;
         let tables = Tables {
             addr4: self.table("addr4", layout::intervals(&decision.addresses.v4))?,
             addr6: self.table("addr6", layout::intervals(&decision.addresses.v6))?,
@@ -72,17 +75,19 @@ impl Maps {
         self.add(map("events", MapKind::Ringbuf, (0, 0), RING, MapRole::Shared))
     }
 
-    /// Per-CPU memory of `bytes` in which event records are built.
-    pub(super) fn scratch(&mut self, bytes: u32) -> MapRef {
-        self.add(map("scratch", MapKind::PercpuArray, (4, bytes), 1, MapRole::Scratch))
+    /// Per-CPU memory of `bytes` in which a hook's records are built. Each hook has
+    /// its own: a raw tracepoint in an interrupt can fire while another hook's
+    /// program runs on the CPU.
+    // KERNEL: one program is not entered again on a CPU on which it runs
+    // (`bpf_prog_active`, and `prog->active` for raw tracepoints).
+    pub(super) fn scratch(&mut self, hook: usize, bytes: u32) -> MapRef {
+        let name = format!("scratch_{hook}");
+        self.add(map(&name, MapKind::PercpuArray, (4, bytes), 1, MapRole::Scratch))
     }
 
     /// A flat table with its bytes.
     fn table(&mut self, name: &str, contents: Vec<u8>) -> Result<MapRef, CodegenError> {
-        if contents.len() > MAX_TABLE {
-            let (needed, limit) = (contents.len() as u64, MAX_TABLE as u64);
-            return Err(CodegenError::Limit { what: format!("table `{name}`"), needed, limit });
-        }
+        within(&format!("table `{name}`"), contents.len(), MAX_TABLE)?;
         let sizes = (4, contents.len() as u32);
         let spec = map(name, MapKind::Array, sizes, 1, MapRole::Table);
         Ok(self.add(MapSpec { contents, ..spec }))
@@ -93,6 +98,15 @@ impl Maps {
         self.specs.push(spec);
         map
     }
+}
+
+/// Refuses what is larger than a target can hold.
+fn within(what: &str, needed: usize, limit: usize) -> Result<(), CodegenError> {
+    if needed <= limit {
+        return Ok(());
+    }
+    let (needed, limit) = (needed as u64, limit as u64);
+    Err(CodegenError::Limit { what: what.to_owned(), needed, limit })
 }
 
 fn map(name: &str, kind: MapKind, sizes: (u32, u32), max_entries: u32, role: MapRole) -> MapSpec {

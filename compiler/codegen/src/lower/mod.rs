@@ -19,8 +19,8 @@ mod stdlib;
 use policyc_base::PrimaryMap;
 use policyc_bpf::{Direction, Judges, MapId, MapSpec, ProgramKind};
 use policyc_decision::network::NetworkDecision;
-use policyc_decision::tracing::EventDecision;
-use policyc_ir::{FuncId, Module};
+use policyc_decision::tracing::{EventDecision, HookDecision};
+use policyc_ir::{FuncId, MapRef, Module};
 use policyc_target::{Hook, Profile};
 
 use crate::CodegenError;
@@ -81,26 +81,27 @@ pub fn lower(decisions: Decisions<'_>) -> Result<Lowered, CodegenError> {
     let tables = decisions.network.map(|n| maps.network(n)).transpose()?;
     let outcomes = decisions.tracing.map_or(0, |(events, _)| events.outcomes.len());
     let ring = maps.common(decisions.first_event() + outcomes);
-    let scratch = decisions.tracing.map(|(events, _)| maps.scratch(record_size(events)));
+    let hooks = decisions.tracing.map_or(&[][..], |(events, _)| &events.hooks);
+    let scratch = hooks.iter().enumerate().map(|(i, hook)| maps.scratch(i, record_size(hook)));
+    let scratch: Vec<_> = scratch.collect();
     let Maps { mut module, specs } = maps;
     stdlib::link(policyc_stdlib_bpf::COMMON, &mut module)?;
     let mut plans = Vec::new();
     if let (Some(decision), Some(tables)) = (decisions.network, tables) {
         packet_plans(&mut module, decision, &tables, &mut plans)?;
     }
-    if let (Some((decision, profile)), Some(scratch)) = (decisions.tracing, scratch) {
-        let maps = EventMaps { scratch, events: ring };
-        let programs = EventPrograms { decision, profile, first: decisions.first_event(), maps };
+    if let Some((decision, profile)) = decisions.tracing {
+        let first = decisions.first_event();
+        let programs = EventPrograms { decision, profile, first, scratch: &scratch, ring };
         event_plans(&mut module, &programs, &mut plans)?;
     }
     module.compact();
     Ok(Lowered { module, maps: specs, plans })
 }
 
-/// Bytes of the largest record of any hook, in whole words.
-fn record_size(decision: &EventDecision) -> u32 {
-    let sizes = decision.hooks.iter().map(|hook| RecordLayout::of(hook).size);
-    sizes.max().unwrap_or(8).next_multiple_of(8)
+/// Bytes of a hook's record, in whole words.
+fn record_size(hook: &HookDecision) -> u32 {
+    RecordLayout::of(hook).size.next_multiple_of(8)
 }
 
 fn packet_plans(
@@ -136,7 +137,9 @@ struct EventPrograms<'a> {
     decision: &'a EventDecision,
     profile: &'a Profile,
     first: usize,
-    maps: EventMaps,
+    /// One for each hook.
+    scratch: &'a [MapRef],
+    ring: MapRef,
 }
 
 fn event_plans(
@@ -144,9 +147,10 @@ fn event_plans(
     programs: &EventPrograms<'_>,
     plans: &mut Vec<Plan>,
 ) -> Result<(), CodegenError> {
-    let EventPrograms { decision, profile, first, maps } = *programs;
+    let EventPrograms { decision, profile, first, scratch, ring } = *programs;
     let library = EventLib::find(module)?;
-    for (index, hook) in decision.hooks.iter().enumerate() {
+    for ((index, hook), scratch) in decision.hooks.iter().enumerate().zip(scratch) {
+        let maps = EventMaps { scratch: *scratch, events: ring };
         let name = format!("event_{index}");
         let program =
             EventProgram { name: &name, index, hook, decision, profile, first_decision: first };

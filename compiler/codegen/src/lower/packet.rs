@@ -201,9 +201,11 @@ impl Lowering<'_> {
         };
         let located = self.call(locate, &[self.ctx]);
         let (ip4, ip6) = (self.b.block("ip4"), self.b.block("ip6"));
-        let not_ip = self.outcome(builtin::NOT_IP, joints.decided);
-        let cases = [(0, short.clone()), (4, Target::new(ip4, [])), (6, Target::new(ip6, []))];
-        self.b.switch(located[0], cases, not_ip);
+        let arp = self.outcome(builtin::ARP, joints.decided);
+        let unknown = self.outcome(builtin::UNKNOWN_L3, joints.decided);
+        let (to4, to6) = (Target::new(ip4, []), Target::new(ip6, []));
+        let cases = [(0, short.clone()), (2, arp), (4, to4), (6, to6)];
+        self.b.switch(located[0], cases, unknown);
 
         let egress = self.program.judges == Judges::Egress;
         self.b.switch_to(ip4);

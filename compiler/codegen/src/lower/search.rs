@@ -44,7 +44,7 @@ pub(super) fn interval_class(
         at = b.ptr_add(at, bytes);
         step /= 2;
     }
-    let class = b.load(Type::U16, at, layout::class_offset(family));
+    let class = b.load(Type::U32, at, layout::class_offset(family));
     b.zext(Type::U64, class)
 }
 

@@ -48,6 +48,8 @@ pub struct World<'a> {
     pub matches: &'a dyn Fn(Viewpoint, &Peers, IpAddr) -> bool,
     /// Whether a subject's own host may always reach it (allow-localhost).
     pub allow_localhost: bool,
+    /// See [`NetworkDecision::reaches_itself`].
+    pub reaches_itself: bool,
     /// What is done with packets of attach points that nobody is bound to.
     pub unknown_subject_allowed: bool,
 }
@@ -69,6 +71,7 @@ pub fn build(rules: &[Rule], world: &World<'_>) -> NetworkDecision {
         rows,
         cells: CellTable { rows: cells.interned.into_keys().collect::<PrimaryMap<Row, _>>() },
         decisions: cells.decisions.into_iter().collect(),
+        reaches_itself: world.reaches_itself,
         graph: judge::graph(),
     }
 }
@@ -181,7 +184,8 @@ impl Cells {
             Decision { allowed: unknown_subject_allowed, why: Why::UnknownSubject },
             Decision { allowed: false, why: Why::Truncated },
             Decision { allowed: false, why: Why::Malformed },
-            Decision { allowed: true, why: Why::NotIp },
+            Decision { allowed: true, why: Why::Arp },
+            Decision { allowed: false, why: Why::UnknownL3 },
         ]);
         Self { interned: IndexMap::new(), decisions }
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use policyc_base::EntityId;
 use policyc_policy::network::{Direction, Flow};
 
-use super::{Leaf, NetworkDecision, NoTest, builtin};
+use super::{Leaf, NetworkDecision, NoTest, SubjectRow, builtin};
 use crate::graph::{DecisionGraph, FieldId, Fields, Node, TableId};
 use crate::intervals::{Family, number};
 use crate::tables::AddressClass;
@@ -51,7 +51,8 @@ pub(super) mod table {
 /// which are all in the tables.
 pub(super) fn graph() -> DecisionGraph<NoTest, Leaf> {
     let mut graph = DecisionGraph::new();
-    let not_ip = graph.add(Node::Leaf(Leaf::Fixed(builtin::NOT_IP)));
+    let unknown = graph.add(Node::Leaf(Leaf::Fixed(builtin::UNKNOWN_L3)));
+    let arp = graph.add(Node::Leaf(Leaf::Fixed(builtin::ARP)));
     let cell = graph.add(Node::Leaf(Leaf::Cell));
     let ports = graph.add(Node::Lookup {
         table: table::PORTS,
@@ -69,8 +70,8 @@ pub(super) fn graph() -> DecisionGraph<NoTest, Leaf> {
         let inputs = vec![field::PEER];
         graph.add(Node::Lookup { table, inputs, output: field::ADDRESS_CLASS, next: rows })
     });
-    let cases = vec![(4, addresses[0]), (6, addresses[1])];
-    graph.root = graph.add(Node::Switch { field: field::FAMILY, cases, default: not_ip });
+    let cases = vec![(4, addresses[0]), (6, addresses[1]), (2, arp)];
+    graph.root = graph.add(Node::Switch { field: field::FAMILY, cases, default: unknown });
     graph
 }
 
@@ -103,9 +104,19 @@ impl NetworkDecision {
         }
     }
 
+    /// Whether a flow meets the hooks of its ends at all.
+    pub fn meets_hooks(&self, flow: &Flow) -> bool {
+        let ends = [flow.source, flow.destination];
+        let is_itself = |s: &SubjectRow| ends.iter().all(|end| s.addresses.contains(end));
+        !self.reaches_itself || !self.subjects.iter().any(is_itself)
+    }
+
     /// The decision at the source's egress and at the destination's ingress; `None`
-    /// where that end is no subject.
+    /// where that end is no subject, or where no hook is met.
     pub fn judge_flow(&self, flow: &Flow) -> [Option<usize>; 2] {
+        if !self.meets_hooks(flow) {
+            return [None, None];
+        }
         let ends = [
             (flow.source, flow.destination, Direction::Egress),
             (flow.destination, flow.source, Direction::Ingress),

@@ -40,10 +40,12 @@ pub mod builtin {
     pub const TRUNCATED: usize = 1;
     /// Headers contradict themselves, or go on for too long.
     pub const MALFORMED: usize = 2;
-    /// Neither IPv4 nor IPv6: ARP and the like, which policies do not speak about.
-    pub const NOT_IP: usize = 3;
+    /// ARP, which policies do not speak about and IPv4 cannot do without.
+    pub const ARP: usize = 3;
+    /// Neither IP nor ARP: nothing that policies could judge.
+    pub const UNKNOWN_L3: usize = 4;
     /// Number of built-in decisions.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
 }
 
 /// Why a decision is what it is.
@@ -55,8 +57,10 @@ pub enum Why {
     Truncated,
     /// See [`builtin::MALFORMED`].
     Malformed,
-    /// See [`builtin::NOT_IP`].
-    NotIp,
+    /// See [`builtin::ARP`].
+    Arp,
+    /// See [`builtin::UNKNOWN_L3`].
+    UnknownL3,
     /// The policy said so.
     Policy(Reason),
 }
@@ -148,6 +152,9 @@ pub struct NetworkDecision {
     pub cells: CellTable,
     /// What cells refer to; the first are the [`builtin`] ones.
     pub decisions: Vec<Decision>,
+    /// Whether a subject's packets to itself meet no hook: a pod of Kubernetes
+    /// always reaches itself.
+    pub reaches_itself: bool,
     /// How the tables are asked.
     pub graph: DecisionGraph<NoTest, Leaf>,
 }

@@ -106,7 +106,8 @@ pub fn describe(decision: &Decision, origins: &OriginTable) -> String {
         Why::UnknownSubject => "(unknown subject)".to_owned(),
         Why::Truncated => "(truncated headers)".to_owned(),
         Why::Malformed => "(malformed headers)".to_owned(),
-        Why::NotIp => "(not IP)".to_owned(),
+        Why::Arp => "(ARP)".to_owned(),
+        Why::UnknownL3 => "(neither IP nor ARP)".to_owned(),
         Why::Policy(Reason::Entry(origin)) => rule(origin),
         Why::Policy(Reason::DefaultDeny(origin)) => format!("(default deny of {})", rule(origin)),
         Why::Policy(Reason::FromHost) => "(from the subject's host)".to_owned(),
@@ -134,7 +135,8 @@ impl Names<NoTest, Leaf> for Vocabulary {
     fn leaf(&self, leaf: &Leaf) -> String {
         match leaf {
             Leaf::Cell => "cells[row, port_class]".to_owned(),
-            Leaf::Fixed(builtin::NOT_IP) => "not IP".to_owned(),
+            Leaf::Fixed(builtin::UNKNOWN_L3) => "neither IP nor ARP".to_owned(),
+            Leaf::Fixed(builtin::ARP) => "ARP".to_owned(),
             Leaf::Fixed(decision) => format!("d{decision}"),
         }
     }

@@ -32,6 +32,7 @@ pub fn decide(
         known: known_addresses(inventory),
         matches: &matches,
         allow_localhost: true,
+        reaches_itself: dialect == Dialect::Kubernetes,
         unknown_subject_allowed,
     };
     build(rules, &world)

@@ -18,8 +18,7 @@ pub(super) fn run(args: &BuildArgs) -> Result<Status, Error> {
     let Some(built) = pipeline::build(&mut session, &input) else {
         return common::report(&session, Format::Text, FailOn::Error);
     };
-    let name = args.output.file_stem().map(|s| s.to_string_lossy().into_owned());
-    let manifest = manifest::manifest(&session, &built, &name.unwrap_or_default());
+    let manifest = manifest::manifest(&session, &built);
     let internal = |error: &dyn std::fmt::Display| {
         Error::Message(format!("this is a bug in policyc: {error}"))
     };

@@ -65,6 +65,6 @@ fn of_policy(session: &Session, built: &Built, stage: Stage) -> String {
         Stage::Bir => built.lowered.module.to_string(),
         Stage::Bpf => print_object(&built.compiled.object, Style::DUMP),
         Stage::Tables => size::tables(&built.compiled.object),
-        Stage::Cost => size::cost(&crate::manifest::manifest(session, built, "")),
+        Stage::Cost => size::cost(&crate::manifest::manifest(session, built)),
     }
 }

@@ -26,12 +26,17 @@ pub(super) fn run(args: &ExplainArgs) -> Result<Status, Error> {
     };
     let message = |error: who::FlowError| Error::Message(error.to_string());
     let port = who::port(port).map_err(message)?;
-    let flow = who::flow(from, to, port, &policy.inventory).map_err(message)?;
-    let verdict = network::eval(&policy.network, &policy.inventory, policy.dialect, &flow);
-    let explanation = explain::explain(&session, &flow, &verdict);
+    let flows = who::flows(from, to, port, &policy.inventory).map_err(message)?;
+    let explanations = flows.iter().map(|flow| {
+        let verdict = network::eval(&policy.network, &policy.inventory, policy.dialect, flow);
+        explain::explain(&session, flow, &verdict)
+    });
+    let explanations: Vec<_> = explanations.collect();
     match args.output {
-        Format::Text => output::print(&explain::text(&explanation))?,
-        Format::Json => output::print_json(&explanation)?,
+        Format::Text => {
+            output::print(&explanations.iter().map(explain::text).collect::<String>())?;
+        }
+        Format::Json => output::print_json(&explanations)?,
     }
     Ok(Status::Clean)
 }

@@ -40,7 +40,8 @@ impl<'a> Bir<'a> {
             set(&mut machine, name, 0, contents)?;
         }
         set(&mut machine, "config", 0, &program::CONFIG)?;
-        let bindings = program::bindings(decision).ok_or_else(|| error("too many subjects"))?;
+        let bindings =
+            program::bindings(decision).ok_or_else(|| error("too many distinct behaviours"))?;
         for (attach, behaviour) in bindings {
             set(&mut machine, "subjects", attach, &behaviour.to_le_bytes())?;
         }

@@ -33,7 +33,8 @@ impl<'a> Bytecode<'a> {
     ) -> Result<Self, EngineError> {
         let mut machine = Machine::new(object).map_err(error)?;
         set(&mut machine, "config", 0, &program::CONFIG)?;
-        let bindings = program::bindings(decision).ok_or_else(|| error("too many subjects"))?;
+        let bindings =
+            program::bindings(decision).ok_or_else(|| error("too many distinct behaviours"))?;
         for (attach, behaviour) in bindings {
             set(&mut machine, "subjects", attach, &behaviour.to_le_bytes())?;
         }

@@ -50,7 +50,8 @@ impl<'a> Kernel<'a> {
         let events = Map::from_fd(ring).and_then(Ringbuf::new).map_err(error)?;
         let engine = Self { decision, programs, loaded, events, cpus };
         engine.set("config", 0, &program::CONFIG)?;
-        let bindings = program::bindings(decision).ok_or_else(|| error("too many subjects"))?;
+        let bindings =
+            program::bindings(decision).ok_or_else(|| error("too many distinct behaviours"))?;
         for (attach, behaviour) in bindings {
             engine.set("subjects", attach, &behaviour.to_ne_bytes())?;
         }

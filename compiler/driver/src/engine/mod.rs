@@ -63,7 +63,7 @@ fn agree(a: Option<EndVerdict>, b: Option<EndVerdict>) -> bool {
 fn reason_of(why: Why) -> Option<Reason> {
     match why {
         Why::Policy(reason) => Some(reason),
-        Why::UnknownSubject | Why::Truncated | Why::Malformed | Why::NotIp => None,
+        Why::UnknownSubject | Why::Truncated | Why::Malformed | Why::Arp | Why::UnknownL3 => None,
     }
 }
 

@@ -23,14 +23,17 @@ impl Engine for Oracle<'_> {
 
     fn judge(&mut self, flow: &Flow) -> Result<FlowVerdict, EngineError> {
         let verdict = network::eval(self.rules, self.inventory, self.dialect, flow);
-        let end = |address, verdict: DirectionVerdict| {
-            let is_subject = self.inventory.identify(address) != Identity::World;
+        // What a pod of Kubernetes sends to itself meets no hook.
+        let ends = [flow.source, flow.destination].map(|end| self.inventory.identify(end));
+        let is_itself = self.dialect == Dialect::Kubernetes && ends[0] == ends[1];
+        let end = |identity, verdict: DirectionVerdict| {
+            let is_subject = identity != Identity::World && !is_itself;
             is_subject
                 .then_some(EndVerdict { allowed: verdict.allowed, reason: Some(verdict.reason) })
         };
         Ok(FlowVerdict {
-            egress: end(flow.source, verdict.egress),
-            ingress: end(flow.destination, verdict.ingress),
+            egress: end(ends[0], verdict.egress),
+            ingress: end(ends[1], verdict.ingress),
         })
     }
 }

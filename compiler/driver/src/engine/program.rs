@@ -134,10 +134,13 @@ impl ProgramSet {
     /// are subjects and the kind has a program.
     fn runs(self, decision: &NetworkDecision, flow: &Flow) -> [Option<PacketRun>; 2] {
         let ends = [(flow.source, Direction::Egress), (flow.destination, Direction::Ingress)];
+        if !decision.meets_hooks(flow) {
+            return [None, None];
+        }
         ends.map(|(address, direction)| {
             self.program(direction)?;
             let mut subjects = decision.subjects.iter();
-            let subject = subjects.position(|s| s.addresses.contains(&address))?;
+            let subject = subjects.find(|s| s.addresses.contains(&address))?;
             let packet = match self {
                 Self::Cgroup => frame::packet(flow),
                 Self::Tc | Self::Xdp => frame::ethernet(flow),
@@ -148,25 +151,25 @@ impl ProgramSet {
                 packet,
                 ethertype,
                 linear: None,
-                attach: attach_id(subject),
+                attach: attach_id(subject.behaviour),
             })
         })
     }
 }
 
-/// The attach id that engines give to a subject, by its index. 0 is kept for
-/// "nobody".
-pub fn attach_id(subject: usize) -> u32 {
-    // INVARIANT: engines refuse more subjects than there are attach points.
-    subject as u32 + 1
+/// The attach id that engines give to the subjects of a behaviour, by its index: a
+/// program cannot tell them apart. 0 is kept for "nobody".
+pub fn attach_id(behaviour: usize) -> u32 {
+    // INVARIANT: engines refuse more behaviours than there are attach points.
+    behaviour as u32 + 1
 }
 
 /// The contents of the map `subjects`: for each attach id, behaviour + 1. `None`
-/// when there are more subjects than attach points.
+/// when there are more behaviours than attach points.
 pub(super) fn bindings(decision: &NetworkDecision) -> Option<Vec<(u32, u32)>> {
-    let fits = decision.subjects.len() < ATTACH_POINTS as usize;
-    let subjects = decision.subjects.iter().enumerate();
-    fits.then(|| subjects.map(|(i, s)| (attach_id(i), s.behaviour as u32 + 1)).collect())
+    let fits = decision.behaviours.len() < ATTACH_POINTS as usize;
+    let behaviours = 0..decision.behaviours.len();
+    fits.then(|| behaviours.map(|b| (attach_id(b), b as u32 + 1)).collect())
 }
 
 /// What verdict events say.

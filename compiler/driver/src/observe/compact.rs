@@ -75,7 +75,8 @@ fn why(manifest: Option<&Manifest>, decision: u32) -> String {
         Reason::UnknownSubject => "(unknown subject)".to_owned(),
         Reason::Truncated => "(truncated headers)".to_owned(),
         Reason::Malformed => "(malformed headers)".to_owned(),
-        Reason::NotIp => "(not IP)".to_owned(),
+        Reason::Arp => "(ARP)".to_owned(),
+        Reason::UnknownL3 => "(neither IP nor ARP)".to_owned(),
     }
 }
 

@@ -36,7 +36,7 @@ fn artifact(change: impl FnOnce(&mut Object)) -> (Artifact, Session) {
     let mut built = pipeline::build(&mut session, &input)
         .unwrap_or_else(|| panic!("{:#?}", session.findings()));
     change(&mut built.compiled.object);
-    let manifest = manifest::manifest(&session, &built, "tmp");
+    let manifest = manifest::manifest(&session, &built);
     let artifact = Artifact::build(manifest, &built.compiled.object).expect("an artifact");
     let session = Session::of_manifest(artifact.manifest());
     (artifact, session)

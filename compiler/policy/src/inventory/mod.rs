@@ -113,7 +113,7 @@ pub struct Inventory {
 impl Inventory {
     /// Whose the address is.
     pub fn identify(&self, address: IpAddr) -> Identity {
-        self.by_address.get(&address.to_canonical()).copied().unwrap_or(Identity::World)
+        self.by_address.get(&address).copied().unwrap_or(Identity::World)
     }
 
     /// The workload called `namespace/name`; its node if it is on the node's

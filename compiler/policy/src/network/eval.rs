@@ -29,7 +29,6 @@ fn judge(
         Direction::Egress => (flow.source, flow.destination),
         Direction::Ingress => (flow.destination, flow.source),
     };
-    let (own, other) = (own.to_canonical(), other.to_canonical());
     let (subject, peer) = (inventory.identify(own), inventory.identify(other));
     if subject == Identity::World {
         return allowed(Reason::NotASubject);

@@ -158,7 +158,7 @@ fn peers(doc: &EntryDoc, section: Section, scope: Scope<'_>, cx: &mut Context<'_
     }
     let mut result = Vec::new();
     for selector in doc.endpoints.iter().flat_map(|l| &l.items) {
-        result.push(Peer::Endpoints(selector::peer(selector, scope.namespace(), cx)));
+        result.push(Peer::Endpoints(selector::peer(selector, section, scope.namespace(), cx)));
     }
     for text in doc.cidrs.iter().flat_map(|l| &l.items) {
         let net = cidr::prefix(text, cx);

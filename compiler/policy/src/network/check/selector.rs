@@ -2,9 +2,12 @@
 //!
 //! Source: `getEndpointSelector` in `pkg/k8s/apis/cilium.io/utils/utils.go`.
 
+use policyc_base::Diagnostic;
+
 use super::Context;
 use crate::codes;
 use crate::labels::{self, LabelSelector, Operator, Requirement};
+use crate::network::doc::Section;
 use crate::selector::{self, RequirementDoc, SelectorDoc};
 
 /// A selector as it is written.
@@ -41,11 +44,12 @@ fn is_namespace_label(doc: &RequirementDoc) -> bool {
 /// selector says otherwise, and in the local cluster.
 pub(super) fn peer(
     doc: &SelectorDoc,
+    section: Section,
     namespace: Option<&str>,
     cx: &mut Context<'_>,
 ) -> LabelSelector {
     let mut selector = plain(doc, cx);
-    warn_about_nobody(doc, cx);
+    check_somebody_is_meant(doc, section, cx);
     if selector.requirements.iter().any(|r| r.source == labels::RESERVED) {
         return selector;
     }
@@ -79,7 +83,7 @@ fn in_local_cluster() -> Requirement {
 }
 
 /// Reserved labels that nobody has whom an inventory knows.
-fn warn_about_nobody(doc: &SelectorDoc, cx: &mut Context<'_>) {
+fn check_somebody_is_meant(doc: &SelectorDoc, section: Section, cx: &mut Context<'_>) {
     for written in &doc.requirements {
         match labels::split_source(&written.key.value) {
             // With two families there are only `world-ipv4` and `world-ipv6`.
@@ -88,6 +92,13 @@ fn warn_about_nobody(doc: &SelectorDoc, cx: &mut Context<'_>) {
                     "no address has the label `reserved:world` where both families are on";
                 let help = "use the entity `world`";
                 cx.warn(codes::WORLD_BY_LABEL, written.key.span, message, help);
+            }
+            // To deny nobody is not safe: see the entity of this name.
+            (labels::RESERVED, "kube-apiserver") if section.deny => {
+                let message = "the label `reserved:kube-apiserver` cannot be denied yet";
+                let span = written.key.span;
+                let finding = Diagnostic::error(codes::ENTITY_UNSUPPORTED, span, message);
+                cx.sink.push(finding.with_help("deny its addresses"));
             }
             (labels::RESERVED, name) if !KNOWN_RESERVED.contains(&name) => {
                 let message = format!("the inventory does not say who `{name}` is: it is nobody");
