@@ -22,7 +22,9 @@ fn library() -> Module {
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<char> = hex.chars().filter(|c| !c.is_whitespace()).collect();
-    let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap();
+    let byte = |pair: &[char]| {
+        u8::from_str_radix(&pair.iter().collect::<String>(), 16).expect("hex digits")
+    };
     digits.chunks(2).map(byte).collect()
 }
 
@@ -144,11 +146,11 @@ fn ipv6_skips_up_to_four_extension_headers() {
 fn subjects_are_found_by_attach_id() {
     let module = library();
     let mut machine = Machine::new(&module);
-    let subjects = machine.map_mut("subjects").unwrap();
-    subjects.set(&7u32.to_le_bytes(), &3u32.to_le_bytes()).unwrap();
+    let subjects = machine.map_mut("subjects").expect("it is there");
+    subjects.set(&7u32.to_le_bytes(), &3u32.to_le_bytes()).expect("it is there");
     for (attach, expected) in [(7, 3), (8, 0), (u64::from(u32::MAX), 0)] {
         let context = Context::skb(vec![]);
-        let outcome = machine.call("subject", context, &[Input::Int(attach)]).unwrap();
+        let outcome = machine.call("subject", context, &[Input::Int(attach)]).expect("it is there");
         assert_eq!(outcome.value(), Some(expected), "attach {attach}");
     }
 }
@@ -161,9 +163,11 @@ fn events_carry_what_there_is_of_the_packet() {
         let mut machine = Machine::new(&module);
         let packet: Vec<u8> = (0..length).map(|i| i as u8).collect();
         let inputs = [5, 0x8000_0002, 1].map(Input::Int);
-        let outcome = machine.call("event_skb", Context::skb(packet.clone()), &inputs).unwrap();
+        let outcome =
+            machine.call("event_skb", Context::skb(packet.clone()), &inputs).expect("it is there");
         let [(_, event)] = outcome.events.as_slice() else { panic!("one event: {outcome:?}") };
-        let word = |at: usize| u32::from_le_bytes(event[at..at + 4].try_into().unwrap());
+        let word =
+            |at: usize| u32::from_le_bytes(event[at..at + 4].try_into().expect("it is there"));
         assert_eq!((word(0), word(16), word(20), word(24)), (1, 5, 0x8000_0002, 1));
         assert_eq!((word(28), word(32)), (length, captured), "{length} bytes");
         assert_eq!(event[40..40 + captured as usize], packet[..captured as usize]);

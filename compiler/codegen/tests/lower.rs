@@ -11,7 +11,7 @@ use policyc_policy::network::{
 };
 
 fn net(text: &str) -> Peers {
-    Peers::OneOf(vec![Peer::Cidr { net: text.parse().unwrap(), except: vec![] }])
+    Peers::OneOf(vec![Peer::Cidr { net: text.parse().expect("an address"), except: vec![] }])
 }
 
 fn contains(peers: &Peers, address: IpAddr) -> bool {
@@ -47,7 +47,7 @@ fn decision() -> NetworkDecision {
     let subject = WorldSubject {
         name: "shop/web".into(),
         kind: SubjectKind::Workload,
-        addresses: vec!["10.9.0.1".parse().unwrap()],
+        addresses: vec!["10.9.0.1".parse().expect("an address")],
         rules: vec![0],
         viewpoint: 0,
     };
@@ -65,8 +65,8 @@ fn decision() -> NetworkDecision {
 
 #[test]
 fn programs_check_and_read_back() {
-    let lowered =
-        lower::lower(lower::Decisions { network: Some(&decision()), tracing: None }).unwrap();
+    let lowered = lower::lower(lower::Decisions { network: Some(&decision()), tracing: None })
+        .expect("it is there");
     assert_eq!(lowered.plans.len(), 5);
     let text = lowered.module.to_string();
     let findings = policyc_ir::check(&lowered.module);

@@ -72,13 +72,15 @@ fn subjects_without_a_rule_share_a_row_that_allows_everything() {
     assert_eq!(decision.behaviours.len(), 1);
     assert_eq!(decision.cells.rows.len(), 1);
     let flow = flow("10.1.0.2", "10.1.0.3", 9);
-    let verdicts =
-        decision.judge_flow(&flow).map(|index| decision.decisions[index.unwrap()].allowed);
+    let verdicts = decision
+        .judge_flow(&flow)
+        .map(|index| decision.decisions[index.expect("it is there")].allowed);
     assert_eq!(verdicts, [true, true]);
 }
 
 fn flow(source: &str, destination: &str, port: u16) -> Flow {
-    let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+    let (source, destination) =
+        (source.parse().expect("an address"), destination.parse().expect("an address"));
     Flow { source, destination, protocol: 6, port }
 }
 
@@ -103,6 +105,9 @@ fn rule(tier: Tier, priority: u32, verdict: EntryVerdict, origin: usize) -> Rule
     }
 }
 
+/// Rules as (tier, priority, verdict), and which of them decides.
+type Case<'a> = (&'a [(Tier, u32, EntryVerdict)], Option<usize>);
+
 #[test]
 fn tiers_priorities_and_pass_decide_as_the_oracle_says() {
     use EntryVerdict::{Allow, Deny, Pass};
@@ -110,7 +115,7 @@ fn tiers_priorities_and_pass_decide_as_the_oracle_says() {
     let World { inventory, .. } = world(&policy("web", 80), &who);
     let (admin, normal, base) = (Tier::ADMIN, Tier::NORMAL, Tier::BASELINE);
     // Rules as (tier, priority, verdict), and which of them decides; none is the default.
-    let cases: &[(&[(Tier, u32, EntryVerdict)], Option<usize>)] = &[
+    let cases: &[Case<'_>] = &[
         (&[(normal, 0, Allow), (normal, 0, Deny)], Some(1)),
         (&[(normal, 1, Deny), (normal, 0, Allow)], Some(1)),
         (&[(normal, 0, Deny), (admin, 9, Allow)], Some(1)),
@@ -128,7 +133,7 @@ fn tiers_priorities_and_pass_decide_as_the_oracle_says() {
         let flow = flow("203.0.113.9", "10.1.0.2", 80);
         let oracle = eval(&rules, &inventory, Dialect::Cilium120, &flow).ingress;
         let [_, index] = decision.judge_flow(&flow);
-        let found = decision.decisions[index.unwrap()];
+        let found = decision.decisions[index.expect("it is there")];
         let policyc_decision::network::Why::Policy(reason) = found.why else { panic!("{list:?}") };
         assert_eq!((found.allowed, reason), (oracle.allowed, oracle.reason), "{list:?}");
         let entry = match reason {

@@ -63,14 +63,18 @@ fn tagged(ethertype: u16, plain: &[u8]) -> Vec<Shape> {
         ("three tags", &[0x88a8, 0x8100, 0x8100]),
     ] {
         shapes.push(Shape::new(name, link(tags, ethertype), plain.to_vec()));
-        let arp = Shape::new(format!("ARP behind {name}"), link(tags, 0x0806), vec![0; 28]);
-        shapes.push(arp);
+        for (other, ethertype) in [("ARP", 0x0806), ("LLDP", 0x88cc)] {
+            let name = format!("{other} behind {name}");
+            shapes.push(Shape::new(name, link(tags, ethertype), vec![0; 46]));
+        }
     }
     let other = if ethertype == 0x0800 { 0x86dd } else { 0x0800 };
     shapes.push(Shape::new("the other Ethertype", link(&[], other), plain.to_vec()));
-    // The event of a long packet holds its first 96 bytes.
-    let long = [plain, &[0; 96]].concat();
-    shapes.push(Shape::new("long", link(&[], ethertype), long));
+    // The event of a packet holds its first 96 bytes, and 256 are pulled.
+    for more in [96, 300] {
+        let long = [plain, &vec![0; more]].concat();
+        shapes.push(Shape::new(format!("{more} bytes longer"), link(&[], ethertype), long));
+    }
     shapes
 }
 
@@ -203,19 +207,47 @@ fn ipv6(flow: &Flow, plain: &[u8]) -> Vec<Shape> {
         }
         // Each kind at each place.
         for place in 0..5 {
-            let mut kinds = vec![60; 5];
+            let mut kinds = [60; 5];
             kinds[place] = kind;
             push(format!("extension {kind} at {place}"), extended(plain, &kinds[..=place]));
         }
     }
     for place in 0..5 {
-        let mut kinds = vec![60; 5];
+        let mut kinds = [60; 5];
         kinds[place] = 44;
         let mut later = extended(plain, &kinds[..=place]);
         let offset = 40 + 16 * place + 2;
         later[offset..offset + 2].copy_from_slice(&[0, 8]);
         push(format!("second fragment behind {place} extensions"), later);
     }
+    shapes.extend(behind_extensions(flow, &link));
     shapes.extend(transports(flow, protocol::ICMPV6, &link));
+    shapes
+}
+
+/// Transport headers and extension headers behind none to five others, whole and cut
+/// off inside of them.
+fn behind_extensions(flow: &Flow, link: &[u8]) -> Vec<Shape> {
+    let mut shapes = Vec::new();
+    let mut cut = |name: &str, packet: &[u8], at: usize, lengths: &[usize]| {
+        for length in lengths.iter().map(|length| (at + length).min(packet.len())) {
+            let name = format!("{name}, cut at {length}");
+            shapes.push(Shape::new(name, link.to_vec(), packet[..length].to_vec()));
+        }
+    };
+    for count in 0..=5 {
+        let before = vec![60; count];
+        for protocol in [protocol::TCP, protocol::ICMPV6, protocol::ICMP, 59] {
+            let packet = extended(&frame::packet(&Flow { protocol, ..*flow }), &before);
+            let name = format!("protocol {protocol} behind {count} extensions");
+            cut(&name, &packet, 40 + 16 * count, &[0, 1, 3, usize::MAX / 2]);
+        }
+        for kind in [43, 44, 51] {
+            let kinds: Vec<u8> = before.iter().copied().chain([kind]).collect();
+            let packet = extended(&frame::packet(flow), &kinds);
+            let name = format!("extension {kind} behind {count}");
+            cut(&name, &packet, 40 + 16 * count, &[0, 1, 2, 7, 8]);
+        }
+    }
     shapes
 }
