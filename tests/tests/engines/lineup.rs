@@ -6,7 +6,9 @@ use policyc::engine::{
     Bir, Bytecode, DecisionGraph, Engine, EngineError, FlowVerdict, Kernel, Oracle, PROGRAM_KINDS,
     PacketEngine, ProgramSet,
 };
-use policyc::pipeline::Built;
+use policyc::pipeline::{Built, Policy};
+use policyc_codegen::lower::Lowered;
+use policyc_decision::network::NetworkDecision;
 use policyc_policy::network::Flow;
 
 /// Which engines take part.
@@ -34,32 +36,34 @@ pub(crate) struct Lineup<'a> {
     contestants: Vec<Contestant<'a>>,
 }
 
-/// The oracle of a build.
-pub(crate) fn oracle(built: &Built) -> Oracle<'_> {
-    let policy = &built.policy;
+/// The oracle of a policy.
+pub(crate) fn oracle(policy: &Policy) -> Oracle<'_> {
     Oracle { rules: &policy.network, inventory: &policy.inventory, dialect: policy.dialect }
 }
 
-/// The interpreter of a build's BIR.
-pub(crate) fn bir(built: &Built, programs: ProgramSet) -> Result<Bir<'_>, EngineError> {
-    let decision = built.decided.network.as_ref().unwrap();
-    let flat = built.lowered.maps.values().filter(|map| !map.contents.is_empty());
+/// The interpreter of BIR with its tables.
+pub(crate) fn bir<'a>(
+    lowered: &'a Lowered,
+    decision: &'a NetworkDecision,
+    programs: ProgramSet,
+) -> Result<Bir<'a>, EngineError> {
+    let flat = lowered.maps.values().filter(|map| !map.contents.is_empty());
     let tables = flat.map(|map| (map.name.as_str(), map.contents.as_slice()));
-    Bir::new(&built.lowered.module, tables, decision, programs)
+    Bir::new(&lowered.module, tables, decision, programs)
 }
 
 impl<'a> Lineup<'a> {
     /// The engines for a build, which has network policy.
     pub(crate) fn new(built: &'a Built, field: Field) -> Result<Self, EngineError> {
         let (decision, object) = (built.decided.network.as_ref().unwrap(), &built.compiled.object);
-        let mut lineup = Self { oracle: oracle(built), contestants: Vec::new() };
+        let mut lineup = Self { oracle: oracle(&built.policy), contestants: Vec::new() };
         lineup.add("decision", true, DecisionGraph { decision });
         if field == Field::Short {
             lineup.add_programs(Bytecode::new(object, decision, ProgramSet::Tc)?);
             return Ok(lineup);
         }
         for programs in PROGRAM_KINDS {
-            lineup.add_programs(bir(built, programs)?);
+            lineup.add_programs(bir(&built.lowered, decision, programs)?);
             lineup.add_programs(Bytecode::new(object, decision, programs)?);
             if field == Field::All {
                 lineup.add_programs(Kernel::new(object, decision, programs)?);
@@ -91,7 +95,8 @@ impl<'a> Lineup<'a> {
         let expected = judge(&mut self.oracle)?;
         for Contestant { name, egress, engine } in &mut self.contestants {
             let verdict = judge(engine.as_mut())?;
-            let expected = if *egress { expected } else { FlowVerdict { egress: None, ..expected } };
+            let expected =
+                if *egress { expected } else { FlowVerdict { egress: None, ..expected } };
             if !verdict.agrees(&expected) {
                 return Err(format!("{flow:?}: oracle {expected:?}, {name} {verdict:?}"));
             }

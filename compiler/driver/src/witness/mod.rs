@@ -199,8 +199,11 @@ impl Check<'_, '_> {
             ProgramSet::Cgroup => (shape.network.clone(), Begins::Network),
             ProgramSet::Tc | ProgramSet::Xdp => (shape.frame(), Begins::Link),
         };
-        let unknown = builtin::UNKNOWN_SUBJECT;
-        self.run(&shape.name, direction, bytes.clone(), 0, u32::MAX, unknown);
+        // An attach point that nobody is bound to, and one that cannot be.
+        for nobody in [0, u32::MAX] {
+            let unknown = builtin::UNKNOWN_SUBJECT;
+            self.run(&shape.name, direction, bytes.clone(), 0, nobody, unknown);
+        }
         let Some(subject) = subject else { return };
         let behaviour = self.decision.subjects[subject].behaviour;
         let reading = read(&bytes, begins, direction);

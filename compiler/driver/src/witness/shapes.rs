@@ -63,13 +63,18 @@ fn tagged(ethertype: u16, plain: &[u8]) -> Vec<Shape> {
         ("three tags", &[0x88a8, 0x8100, 0x8100]),
     ] {
         shapes.push(Shape::new(name, link(tags, ethertype), plain.to_vec()));
-        for (other, ethertype) in [("ARP", 0x0806), ("LLDP", 0x88cc)] {
+        for (other, ethertype) in [("ARP", 0x0806), ("LLDP", 0x88cc), ("802.3", 5)] {
             let name = format!("{other} behind {name}");
             shapes.push(Shape::new(name, link(tags, ethertype), vec![0; 46]));
         }
     }
     let other = if ethertype == 0x0800 { 0x86dd } else { 0x0800 };
     shapes.push(Shape::new("the other Ethertype", link(&[], other), plain.to_vec()));
+    // ARP passes whatever the policy; events hold more of longer packets.
+    for length in [0, 14, 28, 82] {
+        let name = format!("ARP with {length} bytes");
+        shapes.push(Shape::new(name, link(&[], 0x0806), vec![0; length]));
+    }
     // The event of a packet holds its first 96 bytes, and 256 are pulled.
     for more in [96, 300] {
         let long = [plain, &vec![0; more]].concat();
@@ -131,7 +136,7 @@ fn ipv4(flow: &Flow, plain: &[u8]) -> Vec<Shape> {
 /// The flow's ends with each kind of transport.
 fn transports(flow: &Flow, icmp: u8, link: &[u8]) -> Vec<Shape> {
     let mut shapes = Vec::new();
-    for protocol in [protocol::TCP, protocol::UDP, protocol::SCTP, icmp, 47, 59, 255] {
+    for protocol in [protocol::TCP, protocol::UDP, protocol::SCTP, icmp, 4, 47, 59, 255] {
         let port = if protocol == icmp { 8 } else { flow.port };
         let packet = frame::packet(&Flow { protocol, port, ..*flow });
         let header = packet.len() - transport_length(protocol);
@@ -237,7 +242,7 @@ fn behind_extensions(flow: &Flow, link: &[u8]) -> Vec<Shape> {
     };
     for count in 0..=5 {
         let before = vec![60; count];
-        for protocol in [protocol::TCP, protocol::ICMPV6, protocol::ICMP, 59] {
+        for protocol in [protocol::TCP, protocol::ICMPV6, protocol::ICMP, 4, 59] {
             let packet = extended(&frame::packet(&Flow { protocol, ..*flow }), &before);
             let name = format!("protocol {protocol} behind {count} extensions");
             cut(&name, &packet, 40 + 16 * count, &[0, 1, 3, usize::MAX / 2]);

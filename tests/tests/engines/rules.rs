@@ -1,0 +1,126 @@
+//! Random rules with tiers, priorities and passes, which no policy kind sets yet.
+
+use policyc::pipeline::Policy;
+use policyc::session::Session;
+use policyc_base::{OriginInfo, OriginTable};
+use policyc_policy::inventory;
+use policyc_policy::labels::LabelSelector;
+use policyc_policy::network::{
+    Dialect, Direction, Entity, Entry, EntryVerdict, Flow, Peer, Peers, PerDirection, PortMatch,
+    Ports, Rule, Subject, Tier, protocol,
+};
+use policyc_target::Profile;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+use crate::universe::{PORTS, PREFIXES, Sketch, meet, sketches};
+
+/// Two pods on one node, one on another, and the nodes.
+const WHO: &str = r"
+apiVersion: v1
+kind: NodeList
+items:
+- {metadata: {name: n1}, status: {addresses: [{type: InternalIP, address: 192.168.255.1}, {type: InternalIP, address: 'fd00:ffff::1'}]}}
+- {metadata: {name: n2}, status: {addresses: [{type: InternalIP, address: 192.168.255.2}, {type: InternalIP, address: 'fd00:ffff::2'}]}}
+---
+apiVersion: v1
+kind: PodList
+items:
+- {metadata: {name: p1, namespace: a}, spec: {nodeName: n1}, status: {podIPs: [{ip: 10.0.0.1}, {ip: 'fd00::1'}]}}
+- {metadata: {name: p2, namespace: a}, spec: {nodeName: n1}, status: {podIPs: [{ip: 10.0.0.2}, {ip: 'fd00::2'}]}}
+- {metadata: {name: p3, namespace: b}, spec: {nodeName: n2}, status: {podIPs: [{ip: 10.0.0.3}]}}
+";
+const PODS: [&str; 5] = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "fd00::1", "fd00::2"];
+
+/// Rules with their flows. Origins are given by [`policy`].
+#[derive(Clone, Debug)]
+pub(crate) struct RuleCase {
+    rules: Vec<Rule>,
+    sketches: Vec<Sketch>,
+}
+
+/// Up to four rules of up to six entries.
+pub(crate) fn rules(flows: usize) -> impl Strategy<Value = RuleCase> {
+    let rules = prop::collection::vec(rule(), 1..5);
+    (rules, sketches(flows)).prop_map(|(rules, sketches)| RuleCase { rules, sketches })
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    let subject = select(vec![
+        Subject::Endpoints(LabelSelector::default()),
+        Subject::Nodes(LabelSelector::default()),
+    ]);
+    let default_deny = (any::<bool>(), any::<bool>());
+    let entries = prop::collection::vec(entry(), 0..7);
+    (subject, default_deny, entries).prop_map(|(subject, (ingress, egress), entries)| {
+        let default_deny = PerDirection { ingress, egress };
+        Rule { subject, default_deny, entries, origin: OriginTable::new().push(origin(0)) }
+    })
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    let tier = select(vec![Tier::ADMIN, Tier::NORMAL, Tier::BASELINE]);
+    let verdict = select(vec![EntryVerdict::Deny, EntryVerdict::Allow, EntryVerdict::Pass]);
+    let fields = (select(Direction::BOTH.to_vec()), tier, 0..3u32, verdict, peers(), ports());
+    fields.prop_map(|(direction, tier, priority, verdict, peers, ports)| {
+        let origin = OriginTable::new().push(origin(0));
+        Entry { direction, tier, priority, verdict, peers, ports, origin }
+    })
+}
+
+fn peers() -> impl Strategy<Value = Peers> {
+    let cidr = subsequence(PREFIXES.to_vec(), 1..3).prop_map(|nets| {
+        let parse = |net: &&str| net.parse::<ipnet::IpNet>().unwrap();
+        let net = parse(&nets[0]);
+        let except = nets[1..].iter().map(parse).filter(|hole| net.contains(hole)).collect();
+        Peer::Cidr { net, except }
+    });
+    let entity = select(Entity::NAMES).prop_map(|(_, entity)| Peer::Entity(entity));
+    let endpoints = Just(Peer::Endpoints(LabelSelector::default()));
+    let peer = prop_oneof![3 => cidr, 2 => entity, 1 => endpoints];
+    let list = prop::collection::vec(peer, 0..4).prop_map(Peers::OneOf);
+    prop_oneof![1 => Just(Peers::Any), 3 => list]
+}
+
+fn ports() -> impl Strategy<Value = Ports> {
+    let protocols =
+        vec![protocol::TCP, protocol::UDP, protocol::SCTP, protocol::ICMP, protocol::ICMPV6];
+    let range = subsequence(PORTS.to_vec(), 1..=2);
+    let port = (select(protocols), range).prop_map(|(protocol, range)| {
+        let icmp = matches!(protocol, protocol::ICMP | protocol::ICMPV6);
+        let most = if icmp { 255 } else { u16::MAX };
+        let (first, last) = (range[0].min(most), range[range.len() - 1].min(most));
+        PortMatch { protocol, first, last }
+    });
+    let list = prop::collection::vec(port, 0..4).prop_map(Ports::OneOf);
+    prop_oneof![1 => Just(Ports::Any), 2 => list]
+}
+
+fn origin(number: usize) -> OriginInfo {
+    OriginInfo { policy: "random".to_owned(), rule: format!("rule {number}"), span: None }
+}
+
+/// The rules as a policy, each entry with an origin of its own.
+pub(crate) fn policy(case: &RuleCase) -> Policy {
+    let mut session = Session::new();
+    let who = session.sources.add("inventory.yaml", WHO);
+    let inventory = inventory::load(&session.sources, &[who], &mut session.sink);
+    assert!(!session.sink.has_errors(), "{:?}", session.sink);
+    let mut network = case.rules.clone();
+    let mut origins = OriginTable::new();
+    let mut next = (0..).map(|number| origins.push(origin(number)));
+    for rule in &mut network {
+        rule.origin = next.next().unwrap();
+        for entry in &mut rule.entries {
+            entry.origin = next.next().unwrap();
+        }
+    }
+    drop(next);
+    let (tracing, profile) = (Vec::new(), Profile::default());
+    Policy { network, tracing, inventory, dialect: Dialect::Cilium120, profile }
+}
+
+/// The flows of a case.
+pub(crate) fn flows(case: &RuleCase) -> Vec<Flow> {
+    meet(&case.sketches, &PODS.map(|address| address.parse().unwrap()))
+}
