@@ -4,6 +4,7 @@
 //! unique.
 //! Does not know: policies.
 
+mod by_label;
 mod kubernetes;
 mod load;
 mod workload;
@@ -15,6 +16,7 @@ use policyc_base::{PrimaryMap, Span, entity};
 
 use crate::labels::Labels;
 
+pub use by_label::ByLabel;
 pub use load::load;
 
 entity!(

@@ -5,13 +5,13 @@ use policyc_base::{Diagnostic, Origin, OriginTable, Severity, Sink, Span};
 use super::eval::selects;
 use super::types::{Peer, Peers, Rule, Subject};
 use crate::codes;
-use crate::inventory::{Identity, Inventory};
+use crate::inventory::{ByLabel, Identity, Inventory};
 use crate::labels::{LabelSelector, RESERVED};
 
 /// Reports every selector of the rules that matches nobody: as an error if the
 /// inventory is complete, else as a warning.
 pub fn unmatched(rules: &[Rule], inventory: &Inventory, origins: &OriginTable, sink: &mut Sink) {
-    let mut lint = Lint { inventory, origins, sink };
+    let mut lint = Lint { inventory, workloads: ByLabel::new(inventory), origins, sink };
     for rule in rules {
         lint.subject(rule);
         for entry in &rule.entries {
@@ -25,6 +25,7 @@ pub fn unmatched(rules: &[Rule], inventory: &Inventory, origins: &OriginTable, s
 
 struct Lint<'a> {
     inventory: &'a Inventory,
+    workloads: ByLabel<'a>,
     origins: &'a OriginTable,
     sink: &'a mut Sink,
 }
@@ -33,10 +34,7 @@ impl Lint<'_> {
     fn subject(&mut self, rule: &Rule) {
         let inventory = self.inventory;
         let (found, selector) = match &rule.subject {
-            Subject::Endpoints(selector) => {
-                let mut all = inventory.workloads.ids().map(Identity::Workload);
-                (all.any(|i| selects(&rule.subject, i, inventory)), selector)
-            }
+            Subject::Endpoints(selector) => (self.is_somebody(selector), selector),
             Subject::Nodes(selector) => {
                 let mut all = inventory.nodes.ids().map(Identity::Node);
                 (all.any(|i| selects(&rule.subject, i, inventory)), selector)
@@ -50,10 +48,15 @@ impl Lint<'_> {
     fn peer(&mut self, peer: &Peer, origin: Origin) {
         let Peer::Endpoints(selector) = peer else { return };
         let reserved = selector.requirements.iter().any(|r| r.source == RESERVED);
-        let mut workloads = self.inventory.workloads.values();
-        if !reserved && !workloads.any(|w| selector.matches(&w.labels)) {
+        if !reserved && !self.is_somebody(selector) {
             self.report("a peer is nobody", selector, origin);
         }
+    }
+
+    /// Whether a workload has what the selector asks for.
+    fn is_somebody(&self, selector: &LabelSelector) -> bool {
+        let candidates = self.workloads.candidates(selector);
+        candidates.into_iter().any(|id| selector.matches(&self.inventory.workloads[id].labels))
     }
 
     fn report(&mut self, what: &str, selector: &LabelSelector, origin: Origin) {
