@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use indexmap::IndexSet;
-use policyc_policy::inventory::{Identity, Inventory, NodeId};
+use policyc_base::EntityId;
+use policyc_policy::inventory::{ByLabel, Identity, Inventory, NodeId};
 use policyc_policy::network::eval::{peers_match, selects};
-use policyc_policy::network::{Dialect, Peers, Rule};
+use policyc_policy::network::{Dialect, Peers, Rule, Subject};
 
 use super::build::{Viewpoint, World, WorldSubject, build};
 use super::{NetworkDecision, SubjectKind};
@@ -48,15 +49,14 @@ fn subjects(
         let selected = selected.filter(|(_, r)| selects(&r.subject, identity, inventory));
         selected.map(|(i, _)| i).collect()
     };
-    let workloads = inventory.workloads.iter().map(|(id, workload)| {
-        let identity = Identity::Workload(id);
-        WorldSubject {
-            name: workload.name.clone(),
-            kind: SubjectKind::Workload,
-            addresses: workload.addresses.clone(),
-            rules: selecting(identity),
-            viewpoint: viewpoints.of(&workload.nodes, identity),
-        }
+    let of_workloads = rules_of_workloads(rules, inventory);
+    let workloads = inventory.workloads.iter().zip(of_workloads);
+    let workloads = workloads.map(|((id, workload), rules)| WorldSubject {
+        name: workload.name.clone(),
+        kind: SubjectKind::Workload,
+        addresses: workload.addresses.clone(),
+        rules,
+        viewpoint: viewpoints.of(&workload.nodes, Identity::Workload(id)),
     });
     let mut subjects: Vec<_> = workloads.collect();
     subjects.extend(inventory.nodes.iter().map(|(id, node)| {
@@ -70,6 +70,24 @@ fn subjects(
         }
     }));
     subjects
+}
+
+/// For each workload the indices of the rules that select it, ascending.
+fn rules_of_workloads(rules: &[Rule], inventory: &Inventory) -> Vec<Vec<usize>> {
+    let by_label = ByLabel::new(inventory);
+    let mut selecting = vec![Vec::new(); inventory.workloads.len()];
+    for (index, rule) in rules.iter().enumerate() {
+        let Subject::Endpoints(selector) = &rule.subject else { continue };
+        for id in by_label.candidates(selector) {
+            // INVARIANT: the index has nobody but workloads of the inventory.
+            let rules = &mut selecting[id.index()];
+            let is_new = rules.last() != Some(&index);
+            if is_new && selects(&rule.subject, Identity::Workload(id), inventory) {
+                rules.push(index);
+            }
+        }
+    }
+    selecting
 }
 
 fn known_addresses(inventory: &Inventory) -> Vec<IpAddr> {

@@ -3,6 +3,7 @@
 //! Never optimised; every other engine is held against it.
 //! Source: `pkg/policy/testutils/simulate.go`, `pkg/policy/repository.go`.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::types::{
@@ -177,10 +178,10 @@ fn labels_of(
     subject: Identity,
     address: IpAddr,
     inventory: &Inventory,
-) -> Labels {
-    let reserved = |name: &str| [Label::reserved(name)].into_iter().collect();
+) -> Cow<'_, Labels> {
+    let reserved = |name: &str| Cow::Owned([Label::reserved(name)].into_iter().collect());
     match identity {
-        Identity::Workload(id) => inventory.workloads[id].labels.clone(),
+        Identity::Workload(id) => Cow::Borrowed(&inventory.workloads[id].labels),
         Identity::Node(_) if is_host(identity, subject, inventory) => reserved("host"),
         Identity::Node(_) => reserved("remote-node"),
         Identity::World if address.is_ipv4() => reserved("world-ipv4"),
