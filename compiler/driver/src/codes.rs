@@ -17,6 +17,8 @@ pub const HOST_UNREADABLE: Code = Code("P0705");
 pub const NO_SUBJECTS: Code = Code("P0706");
 /// A program of ours was rejected.
 pub const REJECTED: Code = Code("P0801");
+/// A program of ours says something else than its policy.
+pub const MISTRANSLATED: Code = Code("P0802");
 /// A fixture is not of the right shape.
 pub const FIXTURE: Code = Code("P0901");
 
@@ -29,6 +31,7 @@ pub const ALL: &[(Code, &str)] = &[
     (HOST_UNREADABLE, "tracepoints of this host cannot be read"),
     (NO_SUBJECTS, "nobody to enforce policies on"),
     (REJECTED, "program rejected"),
+    (MISTRANSLATED, "program differs from its policy"),
     (FIXTURE, "malformed fixture"),
 ];
 
@@ -57,6 +60,11 @@ fn marked_lines(message: &str) -> String {
     let kept = (0..lines.len()).filter(|n| *n == 0 || is_mark(*n) || is_mark(n + 1));
     let kept: Vec<_> = kept.filter_map(|n| lines.get(n).copied()).collect();
     kept.join("\n")
+}
+
+pub(crate) fn mistranslated(disagreement: &str) -> Diagnostic {
+    let message = format!("the bytecode says something else than the policy: {disagreement}");
+    Diagnostic::internal(MISTRANSLATED, message).with_help(REPORT_IT)
 }
 
 pub(crate) fn no_subjects(span: Option<Span>) -> Diagnostic {

@@ -10,7 +10,8 @@ use super::{Error, Status, common, output};
 use crate::render::{Format, plural};
 use crate::session::Session;
 use crate::verification::{self, Check};
-use crate::{manifest, pipeline};
+use crate::witness::{self, Witnessed};
+use crate::{codes, manifest, pipeline};
 
 pub(super) fn run(args: &BuildArgs) -> Result<Status, Error> {
     let mut session = Session::new();
@@ -26,6 +27,10 @@ pub(super) fn run(args: &BuildArgs) -> Result<Status, Error> {
         Artifact::build(manifest, &built.compiled.object).map_err(|e| internal(&e))?;
     let progress = Progress::new();
     let checks = verification::verify_here(&mut session, &mut artifact, &|step| progress.say(step));
+    progress.say("comparing the bytecode with the policy");
+    let witnessed = witness::check(&built);
+    let disagreements = witnessed.disagreements.iter().take(SHOWN);
+    disagreements.for_each(|it| session.sink.push(codes::mistranslated(it)));
     drop(progress);
     if !session.sink.is_empty() {
         common::report(&session, Format::Text, FailOn::Error)?;
@@ -36,7 +41,23 @@ pub(super) fn run(args: &BuildArgs) -> Result<Status, Error> {
     let bytes = artifact.to_bytes().map_err(|e| internal(&e))?;
     output::write_file(&args.output, &bytes)?;
     output::print(&summary(args, &artifact, &checks, bytes.len()))?;
+    // There are no witnesses of events yet.
+    if witnessed.packets > 0 {
+        output::print(&format!("  {}\n", translation(&witnessed)))?;
+    }
     Ok(Status::Clean)
+}
+
+/// Disagreements that are shown; one is enough to stop.
+const SHOWN: usize = 5;
+
+fn translation(witnessed: &Witnessed) -> String {
+    let packets = plural(witnessed.packets, "packet");
+    let reached = match witnessed.uncovered.len() {
+        0 => "every instruction".to_owned(),
+        n => format!("all but {}", plural(n, "instruction")),
+    };
+    format!("translation: {packets} judged as the policy says, reaching {reached}")
 }
 
 fn summary(args: &BuildArgs, artifact: &Artifact, checks: &[Check], bytes: usize) -> String {
