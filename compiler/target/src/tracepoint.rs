@@ -132,8 +132,7 @@ impl fmt::Display for FormatField {
         let Self { name, offset, size, signed, .. } = self;
         // `__data_loc char[] name` carries its brackets in the type, every other
         // array behind the name.
-        let in_front =
-            self.type_name.starts_with("__data_loc") || self.type_name.starts_with("__rel_loc");
+        let in_front = has_brackets_in_front(&self.type_name);
         let at = if in_front { None } else { self.type_name.find('[') };
         let (base, brackets) = self.type_name.split_at(at.unwrap_or(self.type_name.len()));
         write!(f, "field:{base} {name}{brackets}; ")?;
@@ -155,6 +154,11 @@ impl TryFrom<String> for FormatField {
     }
 }
 
+/// Whether a declaration of this type has its brackets before the name.
+fn has_brackets_in_front(type_name: &str) -> bool {
+    type_name.starts_with("__data_loc") || type_name.starts_with("__rel_loc")
+}
+
 /// `char comm[16]` → (`char[16]`, `comm`); spaces of the type are made single.
 fn split_declaration(text: &str) -> Result<(String, String), FieldError> {
     let wrong = || FieldError::Declaration(text.to_owned());
@@ -171,7 +175,8 @@ fn split_declaration(text: &str) -> Result<(String, String), FieldError> {
     });
     let (type_name, name) = plain.split_at(name_at.ok_or_else(wrong)?);
     let type_name = type_name.split_whitespace().collect::<Vec<_>>().join(" ");
-    if type_name.is_empty() || name.is_empty() {
+    let is_odd = type_name.contains('[') && !has_brackets_in_front(&type_name);
+    if type_name.is_empty() || name.is_empty() || is_odd {
         return Err(wrong());
     }
     Ok((type_name + brackets, name.to_owned()))

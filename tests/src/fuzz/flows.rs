@@ -67,10 +67,7 @@ pub(super) fn at_the_edges(policy: &Policy, most: usize) -> Vec<Flow> {
     targets.dedup();
     let mut flows = Vec::new();
     for subject in &subjects {
-        let other = |peer: &&IpAddr| {
-            peer.is_ipv4() == subject.is_ipv4() && !is_itself(policy, **peer, *subject)
-        };
-        for peer in peers.iter().filter(other) {
+        for peer in peers.iter().filter(|peer| peer.is_ipv4() == subject.is_ipv4()) {
             let here = targets.iter().filter(|target| is_of_version(target.0, subject));
             flows.extend(here.flat_map(|(protocol, port)| {
                 [(*subject, *peer), (*peer, *subject)].map(|(source, destination)| Flow {
@@ -84,14 +81,6 @@ pub(super) fn at_the_edges(policy: &Policy, most: usize) -> Vec<Flow> {
     }
     let step = flows.len().div_ceil(most.max(1)) | 1;
     flows.into_iter().step_by(step).collect()
-}
-
-/// Whether two addresses are of one subject, where that makes a difference: in the
-/// dialect of Kubernetes the oracle lets everybody reach itself, and programs at an
-/// interface, which such packets do not pass, do not know of it.
-fn is_itself(policy: &Policy, peer: IpAddr, subject: IpAddr) -> bool {
-    let [peer, subject] = [peer, subject].map(|address| policy.inventory.identify(address));
-    policy.dialect == Dialect::Kubernetes && peer == subject
 }
 
 fn subjects(inventory: &Inventory) -> Vec<IpAddr> {

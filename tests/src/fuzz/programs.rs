@@ -124,8 +124,9 @@ fn context(kind: &ProgramKind, packet: Vec<u8>) -> Context {
     match kind {
         ProgramKind::Tc | ProgramKind::CgroupSkb(_) => Skb::new(packet, 0x0800).into(),
         ProgramKind::Xdp => Xdp::new(packet).into(),
-        ProgramKind::RawTracepoint(_) => Context::RawTracepoint(vec![0; 6]),
-        ProgramKind::Tracepoint { .. } => Context::Tracepoint(vec![0; 64]),
+        // KERNEL: up to these sizes a program loads; attaching knows the true one.
+        ProgramKind::RawTracepoint(_) => Context::RawTracepoint(vec![0; 12]),
+        ProgramKind::Tracepoint { .. } => Context::Tracepoint(vec![0; 8192]),
     }
 }
 
