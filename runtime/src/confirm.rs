@@ -4,7 +4,8 @@ use policyc_sys::Kernel;
 
 use crate::error::Error;
 use crate::host::Host;
-use crate::recover::{recover, retire, roll_back};
+use crate::privileges::check_privileges;
+use crate::recover::{Recovered, recover, retire, roll_back};
 
 /// Makes the generation that waits for its confirmation live for good, and
 /// returns its number.
@@ -14,18 +15,21 @@ use crate::recover::{recover, retire, roll_back};
 /// what failed.
 pub fn confirm<K: Kernel>(host: &Host<'_, K>) -> Result<u64, Error> {
     let _lock = host.lock("confirm")?;
-    let waited = host.read_journal()?.active.map(|record| record.number);
-    let mut journal = recover(host)?;
-    let active = journal.active.as_ref().map(|record| record.number);
-    if let Some(generation) = waited.filter(|_| waited != active) {
+    check_privileges(host, &host.read_journal()?)?;
+    let Recovered { mut journal, missed } = recover(host)?;
+    if let Some(generation) = missed {
         return Err(Error::TooLate { generation });
     }
+    let active = journal.active.as_ref().map(|record| record.number);
     let (Some(generation), Some(state)) = (active, host.open_state()?) else {
         return Err(Error::NothingPending);
     };
     let word = host.read_state(&state)?;
-    if word.deadline().is_none() {
-        return Err(Error::NothingPending);
+    let deadline = word.deadline().ok_or(Error::NothingPending)?;
+    // Recovery took time.
+    if host.kernel.now() >= deadline {
+        roll_back(host, &mut journal, &state, word)?;
+        return Err(Error::TooLate { generation });
     }
     host.write_state(&state, word.settled(word.parity()))?;
     retire(host, &mut journal)
@@ -40,12 +44,22 @@ pub fn confirm<K: Kernel>(host: &Host<'_, K>) -> Result<u64, Error> {
 /// [`Error::NothingPending`]; what failed.
 pub fn rollback<K: Kernel>(host: &Host<'_, K>) -> Result<Option<u64>, Error> {
     let _lock = host.lock("rollback")?;
-    let mut journal = recover(host)?;
-    let state = host.open_state()?.ok_or(Error::NothingPending)?;
-    let word = host.read_state(&state)?;
-    if word.deadline().is_none() {
+    let journal = host.read_journal()?;
+    check_privileges(host, &journal)?;
+    let Some(state) = host.find_home(&journal)?.state() else {
+        recover(host)?;
         return Err(Error::NothingPending);
+    };
+    let word = host.read_state(&state)?;
+    let is_pending = word.deadline().is_some_and(|deadline| host.kernel.now() < deadline);
+    if is_pending {
+        // First of all: what else there is to do may fail or take time.
+        host.write_state(&state, word.settled(word.parity().other()))?;
     }
-    roll_back(host, &mut journal, &state, word)?;
-    Ok(journal.active.map(|record| record.number))
+    let Recovered { journal, .. } = recover(host)?;
+    if is_pending {
+        Ok(journal.active.map(|record| record.number))
+    } else {
+        Err(Error::NothingPending)
+    }
 }

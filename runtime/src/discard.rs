@@ -1,20 +1,21 @@
 //! Taking generations and gates off the host. Every function here can be
 //! interrupted and called again.
 
-use policyc_sys::{Kernel, SysError, errno};
+use std::path::Path;
+
+use policyc_bpf::ProgramKind;
+use policyc_sys::{Kernel, errno};
 
 use crate::error::{Error, OrDoing};
-use crate::gate::load_closed;
+use crate::gate::{load_absent, load_closed};
 use crate::generation::unpin;
 use crate::host::Host;
-use crate::journal::{Gate, Journal, Record};
-use crate::point::Mechanism;
+use crate::journal::{Gate, HeldBy, Journal, Record};
 use crate::state::Parity;
 
 /// Removes what a generation has on the host: gates that no generation left in
-/// the journal uses, its programs in the slots of the others, its pins, and its
-/// copies. The caller took it out of the journal and made sure that it is not
-/// running.
+/// the journal uses, its programs in the slots of the others, and its pins. The caller took it out of the journal and made sure that it is not
+/// running. Gates that cannot be found stay in the journal.
 pub(crate) fn discard<K: Kernel>(
     host: &Host<'_, K>,
     journal: &mut Journal,
@@ -25,60 +26,111 @@ pub(crate) fn discard<K: Kernel>(
     for gate in &kept {
         close_slot(host, gate, record.parity)?;
     }
-    tear_down(host, &unused)?;
+    let unseen = tear_down(host, &unused)?;
     journal.gates = kept;
+    unseen.into_iter().for_each(|gate| journal.add_gate(gate));
     unpin(host, record.number)?;
-    let is_lost = journal.lost.as_ref().is_some_and(|lost| lost.number == record.number);
-    if !is_lost {
-        host.remove_dir(&host.dirs.copy(record.number))?;
-    }
-    Ok(())
+    prune_copies(host, journal)
 }
 
 /// Removes gates: first what attaches them, then, when none can be running any
-/// more, their slots. A gate with an empty slot denies.
-pub(crate) fn tear_down<K: Kernel>(host: &Host<'_, K>, gates: &[Gate]) -> Result<(), Error> {
+/// more, their slots. A gate with an empty slot denies; so one whose filter
+/// cannot be found keeps its slots, with programs in them that pass everything
+/// on. Returns those.
+pub(crate) fn tear_down<K: Kernel>(host: &Host<'_, K>, gates: &[Gate]) -> Result<Vec<Gate>, Error> {
     if gates.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
+    let mut unseen = Vec::new();
     for gate in gates {
-        detach(host, gate)?;
+        detach(host, &host.dirs.gate(gate.id))?;
+        if let HeldBy::Filter { program, .. } = gate.held_by
+            && !remove_filter(host, gate, program)?
+            && !let_go(host, &host.dirs.gate(gate.id), program)?
+        {
+            unseen.push(gate.clone());
+        }
     }
     host.kernel.grace_period().or_doing("wait for running programs to end")?;
-    for gate in gates {
+    for gate in gates.iter().filter(|gate| !unseen.contains(gate)) {
         host.remove_dir(&host.dirs.gate(gate.id))?;
     }
-    Ok(())
+    Ok(unseen)
 }
 
-fn detach<K: Kernel>(host: &Host<'_, K>, gate: &Gate) -> Result<(), Error> {
-    let pin = host.dirs.gate(gate.id).join("link");
-    // The descriptor is the last reference: closing it detaches now, where
-    // removing the pin last would detach some time later.
-    let link = host.kernel.open_link(&pin).or_doing("open a link")?;
+/// Removes gates that no journal knows, by what is pinned of them. Returns the
+/// names of those that cannot be found.
+pub(crate) fn tear_down_unknown<K: Kernel>(
+    host: &Host<'_, K>,
+    journal: &Journal,
+) -> Result<Vec<String>, Error> {
+    let gates = host.dirs.gates();
+    let mut unseen = Vec::new();
+    for name in host.kernel.list_dir(&gates).or_doing("list a directory")? {
+        if journal.gates.iter().any(|gate| gate.id.to_string() == name) {
+            continue;
+        }
+        let dir = gates.join(&name);
+        let by_link = detach(host, &dir)?;
+        let program = host.kernel.open_prog(&dir.join("program")).or_doing("open a gate")?;
+        if let Some(program) = program.filter(|_| !by_link) {
+            let id = host.kernel.prog_info(&program).or_doing("look at a gate")?.id;
+            drop(program);
+            for place in host.kernel.find_filters(id).or_doing("look for filters")? {
+                host.kernel.filter_remove(id, &place).or_doing("remove a filter")?;
+            }
+            if !let_go(host, &dir, id)? {
+                unseen.push(format!("gate {name}"));
+                continue;
+            }
+        }
+        host.kernel.grace_period().or_doing("wait for running programs to end")?;
+        host.remove_dir(&dir)?;
+    }
+    Ok(unseen)
+}
+
+/// Detaches a gate's link, if it has one; whether it had.
+fn detach<K: Kernel>(host: &Host<'_, K>, dir: &Path) -> Result<bool, Error> {
+    let pin = dir.join("link");
+    let Some(link) = host.kernel.open_link(&pin).or_doing("open a link")? else {
+        return Ok(false);
+    };
+    // Whoever else holds it; tracing links end with the last descriptor, which
+    // is this one.
+    host.kernel.detach(&link).or_doing("detach a link")?;
     host.remove(&pin)?;
     drop(link);
-    if gate.mechanism == Some(Mechanism::Tcx) {
-        return Ok(());
-    }
-    remove_filter(host, gate)
+    Ok(true)
 }
 
-fn remove_filter<K: Kernel>(host: &Host<'_, K>, gate: &Gate) -> Result<(), Error> {
-    let Some(place) = gate.point.filter() else { return Ok(()) };
-    let removed = host.kernel.filter_remove(&place).and_then(|_| {
-        if gate.own_qdisc { host.kernel.clsact_remove_if_empty(&place.port) } else { Ok(false) }
+/// Removes a gate's filter, and the qdisc if that is policyc's; `false` if
+/// nothing leads to its place.
+fn remove_filter<K: Kernel>(host: &Host<'_, K>, gate: &Gate, program: u32) -> Result<bool, Error> {
+    let Some(place) = gate.point.filter() else { return Ok(true) };
+    let removed = host.kernel.filter_remove(program, &place).and_then(|_| {
+        if gate.owns_qdisc() { host.kernel.clsact_remove_if_empty(&place.port) } else { Ok(false) }
     });
     match removed {
-        Err(error) if is_gone(&error) => Ok(()),
-        other => other.map(drop).or_doing("remove a filter"),
+        // With the interface its filters went.
+        Err(error) if error.is(errno::ENODEV) => Ok(true),
+        Err(error) if error.is(errno::ESRCH) => Ok(false),
+        other => other.map(|_| true).or_doing("remove a filter"),
     }
 }
 
-/// The namespace or interface is not there any more, and so nothing on it.
-pub(crate) fn is_gone(error: &SysError) -> bool {
-    let no_namespace = error.call == "setns" && error.is(errno::EINVAL);
-    error.is(errno::ENOENT) || error.is(errno::ENODEV) || no_namespace
+/// Makes a gate whose filter cannot be found pass everything on, and unpins its
+/// program; whether the program is gone then, and so the filter.
+fn let_go<K: Kernel>(host: &Host<'_, K>, dir: &Path, program: u32) -> Result<bool, Error> {
+    let slots = host.kernel.open_map(&dir.join("slots")).or_doing("open the slots of a gate")?;
+    if let Some(slots) = slots {
+        let absent = load_absent(host.kernel, &ProgramKind::Tc).or_doing("open a gate")?;
+        for parity in [Parity::Even, Parity::Odd] {
+            host.kernel.set_slot(&slots, parity.slot(), &absent).or_doing("open a gate")?;
+        }
+    }
+    host.remove(&dir.join("program"))?;
+    host.kernel.prog_exists(program).map(|exists| !exists).or_doing("look for a gate")
 }
 
 /// Closes a gate's slot of a parity that is not active; what was in it is freed.
@@ -107,8 +159,20 @@ pub(crate) fn sweep<K: Kernel>(host: &Host<'_, K>, journal: &Journal) -> Result<
     host.remove_dir(&dirs.generations())?;
     host.remove(&dirs.state_word())?;
     host.remove(&dirs.pins())?;
+    prune_copies(host, journal)?;
     if journal.lost.is_none() {
         host.remove(&dirs.copies())?;
+    }
+    Ok(())
+}
+
+/// Removes copies that nobody will ask for.
+pub(crate) fn prune_copies<K: Kernel>(host: &Host<'_, K>, journal: &Journal) -> Result<(), Error> {
+    let copies = host.dirs.copies();
+    for name in host.kernel.list_dir(&copies).or_doing("list a directory")? {
+        if !name.parse().is_ok_and(|number| journal.keeps_copy(number)) {
+            host.remove_dir(&copies.join(name))?;
+        }
     }
     Ok(())
 }

@@ -59,6 +59,17 @@ pub enum Error {
         /// Its kind.
         kind: String,
     },
+    /// A binding names an interface whose packets do not begin with an Ethernet
+    /// header, which the programs read.
+    #[error("interface `{interface}` of `{subject}` has no Ethernet headers (ARPHRD {hardware})")]
+    NotEthernet {
+        /// Who is bound to it.
+        subject: String,
+        /// Its name.
+        interface: String,
+        /// `ARPHRD_*`
+        hardware: u16,
+    },
     /// A binding names a cgroup that is not there.
     #[error("no cgroup `{}` for `{subject}`: {error}", .path.display())]
     NoCgroup {
@@ -165,6 +176,20 @@ pub enum Error {
         /// The state directory.
         state: PathBuf,
     },
+    /// The journal is about pins that are not the ones here.
+    #[error("the journal in `{}` is about the pins in `{}`, and those are not here", .state.display(), .pins.display())]
+    OtherPins {
+        /// Where the journal's pins are.
+        pins: PathBuf,
+        /// The state directory.
+        state: PathBuf,
+    },
+    /// Gates are attached where they cannot be found any more.
+    #[error("cannot find {}: it passes everything now, and its slots are kept", .gates.join(", "))]
+    Unseen {
+        /// Where they are, or which pins.
+        gates: Vec<String>,
+    },
     /// The journal cannot be read.
     #[error("the journal `{}` cannot be read: {reason}", .path.display())]
     Journal {
@@ -227,8 +252,15 @@ impl Error {
                 "name a subject of the artifact (`policyc dump` lists them), or build with an \
                  inventory that has it"
             }
+            Self::NoInterface { error, .. } if error.is(errno::EPERM) => {
+                "run as root, or grant CAP_SYS_ADMIN: entering a network namespace needs it"
+            }
             Self::NoInterface { .. } => "correct the binding, or bring the interface up first",
             Self::Bypassed { .. } => "bind the subject by its cgroup, or use a veth pair",
+            Self::NotEthernet { .. } => {
+                "bind the subject by its cgroup; tc and xdp bindings take Ethernet interfaces and \
+                 the loopback"
+            }
             Self::NoCgroup { .. } => "name a directory of the cgroup version 2 hierarchy",
             Self::NoProgram { .. } => "build the artifact for this hook, or bind another way",
             Self::SamePoint { .. } => "give each subject an attach point of its own",
@@ -248,6 +280,14 @@ impl Error {
             Self::TooLate { .. } => "apply again, and confirm in time",
             Self::ForeignPins { .. } => {
                 "name the state directory that was used, or `policyc remove --all`"
+            }
+            Self::OtherPins { .. } => {
+                "name the journal's `--pins`, outside of `ip netns exec` and other mount \
+                 namespaces; if its BPF file system was unmounted, `policyc remove --all`"
+            }
+            Self::Unseen { .. } => {
+                "give the command again where a process or `ip netns` name leads to the network \
+                 namespace, or when that is gone"
             }
             Self::Journal { .. } => "`policyc remove --all` starts afresh",
             Self::NoEvents(_) => "apply an artifact that reports events",

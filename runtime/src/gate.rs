@@ -28,8 +28,8 @@ pub(crate) struct Verdicts {
     pub(crate) deny: i32,
 }
 
-/// What the kernel takes as verdict of a program of the kind. What tracing
-/// programs return means nothing.
+/// What the kernel takes as verdict of a program of the kind. Tracing programs
+/// judge nothing: theirs leaves the event alone.
 pub(crate) const fn verdicts(kind: &ProgramKind) -> Verdicts {
     match kind {
         // TCX_NEXT, which is TC_ACT_UNSPEC to clsact, and TC_ACT_SHOT.
@@ -37,9 +37,9 @@ pub(crate) const fn verdicts(kind: &ProgramKind) -> Verdicts {
         // XDP_PASS and XDP_DROP.
         ProgramKind::Xdp => Verdicts { allow: 2, deny: 1 },
         ProgramKind::CgroupSkb(_) => Verdicts { allow: 1, deny: 0 },
-        ProgramKind::RawTracepoint(_) | ProgramKind::Tracepoint { .. } => {
-            Verdicts { allow: 0, deny: 0 }
-        }
+        ProgramKind::RawTracepoint(_) => Verdicts { allow: 0, deny: 0 },
+        // 0 would keep the event from everybody else who traces it with perf.
+        ProgramKind::Tracepoint { .. } => Verdicts { allow: 1, deny: 1 },
     }
 }
 

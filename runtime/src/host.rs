@@ -6,6 +6,7 @@ use policyc_sys::host::LockError;
 use policyc_sys::{Kernel, SysError, errno};
 
 use crate::error::{Error, OrDoing};
+use crate::journal::{Home, Journal};
 use crate::state::StateWord;
 
 /// Where pins and files are.
@@ -96,6 +97,27 @@ pub struct Host<'a, K> {
     pub dirs: &'a Dirs,
 }
 
+/// What there is of that which a journal is about.
+#[derive(Debug)]
+pub(crate) enum Found<M> {
+    /// The journal is about nothing, and nothing is there.
+    Nothing,
+    /// The state word.
+    State(M),
+    /// It was about an earlier boot: nothing of it is there.
+    Booted,
+    /// Its BPF file system has not the state word: nothing was pinned yet, or
+    /// somebody removed the pins.
+    Unpinned,
+}
+
+impl<M> Found<M> {
+    /// The state word, if it is there.
+    pub(crate) fn state(self) -> Option<M> {
+        if let Self::State(state) = self { Some(state) } else { None }
+    }
+}
+
 impl<K: Kernel> Host<'_, K> {
     /// Takes the lock of the state directory for a command.
     pub(crate) fn lock(&self, command: &str) -> Result<K::Lock, Error> {
@@ -109,6 +131,42 @@ impl<K: Kernel> Host<'_, K> {
     /// The pinned state word, if anything is live.
     pub(crate) fn open_state(&self) -> Result<Option<K::Map>, Error> {
         self.kernel.open_map(&self.dirs.state_word()).or_doing("open the state word")
+    }
+
+    /// Finds what the journal is about: its state word, or why there is none.
+    pub(crate) fn find_home(&self, journal: &Journal) -> Result<Found<K::Map>, Error> {
+        let state = self.open_state()?;
+        let foreign =
+            || Error::ForeignPins { pins: self.dirs.pins(), state: self.dirs.state.clone() };
+        if journal.is_bare() {
+            return if state.is_none() { Ok(Found::Nothing) } else { Err(foreign()) };
+        }
+        let home = &journal.home;
+        if home.boot != self.kernel.boot_id().or_doing("tell this boot from others")? {
+            return if state.is_none() { Ok(Found::Booted) } else { Err(foreign()) };
+        }
+        let bpffs = self.kernel.bpffs(&self.dirs.bpffs).or_doing("look for the BPF file system")?;
+        if home.pins != self.dirs.pins() || bpffs != Some(home.bpffs) {
+            let (pins, state) = (home.pins.clone(), self.dirs.state.clone());
+            return Err(Error::OtherPins { pins, state });
+        }
+        let Some(state) = state else { return Ok(Found::Unpinned) };
+        let id = self.kernel.map_info(&state).or_doing("look at the state word")?.id;
+        if id == home.state { Ok(Found::State(state)) } else { Err(foreign()) }
+    }
+
+    /// The home of a journal that is written from here, with this state word.
+    pub(crate) fn home(&self, state: &K::Map) -> Result<Home, Error> {
+        let kernel = self.kernel;
+        let path = &self.dirs.bpffs;
+        let bpffs = kernel.bpffs(path).or_doing("look for the BPF file system")?;
+        let error = SysError::new("statfs", errno::ENOENT).about(path.to_string_lossy());
+        Ok(Home {
+            boot: kernel.boot_id().or_doing("tell this boot from others")?,
+            pins: self.dirs.pins(),
+            bpffs: bpffs.ok_or_else(|| Error::NoBpffs { path: path.clone(), error })?,
+            state: kernel.map_info(state).or_doing("look at the state word")?.id,
+        })
     }
 
     pub(crate) fn read_state(&self, state: &K::Map) -> Result<StateWord, Error> {

@@ -4,6 +4,8 @@
 //! that whatever a killed command left is named in it. The state word in the
 //! kernel, not the journal, says which generation is live.
 
+use std::path::PathBuf;
+
 use policyc_bpf::Digest;
 use policyc_sys::Kernel;
 use serde::{Deserialize, Serialize};
@@ -14,11 +16,13 @@ use crate::point::{Mechanism, Point};
 use crate::state::Parity;
 
 /// The format that this release reads and writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Journal {
     format: u32,
+    /// The boot and the pins that everything else here, but `lost`, is about.
+    pub(crate) home: Home,
     /// The number of the last generation that was tried.
     pub(crate) last_number: u64,
     /// The generation that was flipped to last.
@@ -27,10 +31,27 @@ pub(crate) struct Journal {
     pub(crate) previous: Option<Record>,
     /// The one that is being brought up.
     pub(crate) next: Option<Record>,
-    /// The one that was live until its pins were gone, as they are after boot.
+    /// The one that was live for good until its pins were gone, as they are
+    /// after boot.
     pub(crate) lost: Option<Record>,
+    /// The number of the generation that was live before: events that it
+    /// reported may still be unread, and its copy names their rules.
+    pub(crate) former: Option<u64>,
     /// Every gate that exists or is being made, ascending by id.
     pub(crate) gates: Vec<Gate>,
+}
+
+/// Whose journal this is: ids and pins mean nothing elsewhere.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Home {
+    /// Which boot.
+    pub(crate) boot: String,
+    /// Where everything is pinned.
+    pub(crate) pins: PathBuf,
+    /// Device number of the BPF file system there.
+    pub(crate) bpffs: u64,
+    /// Id of the map with the state word.
+    pub(crate) state: u32,
 }
 
 /// A generation.
@@ -46,6 +67,8 @@ pub(crate) struct Record {
     pub(crate) name: String,
     /// Seconds since 1970.
     pub(crate) since: u64,
+    /// Whether it still has to be confirmed.
+    pub(crate) tentative: bool,
     /// Where it judges.
     pub(crate) judges: Vec<Judged>,
 }
@@ -68,21 +91,51 @@ pub(crate) struct Gate {
     pub(crate) id: u32,
     /// Where it is.
     pub(crate) point: Point,
-    /// How it is attached there, once that is known.
-    pub(crate) mechanism: Option<Mechanism>,
+    /// What attaches it there.
+    pub(crate) held_by: HeldBy,
+}
+
+/// What attaches a gate.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum HeldBy {
+    /// Its link, by which it is found wherever it is.
+    Link,
+    /// A filter, which is found only in its place.
+    Filter {
+        /// Id of the gate's program.
+        program: u32,
+        /// Whether policyc made the qdisc it is on.
+        own_qdisc: bool,
+    },
+}
+
+impl Gate {
+    /// How it is attached, where there is a choice.
+    pub(crate) fn mechanism(&self) -> Option<Mechanism> {
+        self.point.filter().map(|_| match self.held_by {
+            HeldBy::Link => Mechanism::Tcx,
+            HeldBy::Filter { .. } => Mechanism::Clsact,
+        })
+    }
+
     /// Whether policyc made the qdisc it is on.
-    pub(crate) own_qdisc: bool,
+    pub(crate) fn owns_qdisc(&self) -> bool {
+        matches!(self.held_by, HeldBy::Filter { own_qdisc: true, .. })
+    }
 }
 
 impl Default for Journal {
     fn default() -> Self {
         Self {
             format: FORMAT,
+            home: Home::default(),
             last_number: 0,
             active: None,
             previous: None,
             next: None,
             lost: None,
+            former: None,
             gates: Vec::new(),
         }
     }
@@ -109,9 +162,29 @@ impl Journal {
         self.gates.insert(at, gate);
     }
 
+    /// The generation that was made live for good last.
+    pub(crate) fn confirmed(&self) -> Option<&Record> {
+        match &self.active {
+            Some(active) if !active.tentative => Some(active),
+            _ => self.previous.as_ref(),
+        }
+    }
+
+    /// The generation whose slots are those of the parity.
+    pub(crate) fn generation(&self, parity: Parity) -> Option<&Record> {
+        self.generations().find(|record| record.parity == parity)
+    }
+
     /// Every generation that has something on the host.
     pub(crate) fn generations(&self) -> impl Iterator<Item = &Record> {
         [&self.active, &self.previous, &self.next].into_iter().flatten()
+    }
+
+    /// Whether the copy of this generation is kept.
+    pub(crate) fn keeps_copy(&self, number: u64) -> bool {
+        let former = self.former.filter(|_| !self.is_bare());
+        let mut records = self.generations().chain(&self.lost);
+        records.any(|record| record.number == number) || former == Some(number)
     }
 
     /// Whether it knows of nothing on the host.
@@ -127,6 +200,12 @@ impl Record {
     }
 }
 
+/// What every format has.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
 impl<K: Kernel> Host<'_, K> {
     /// The journal; an empty one if there is none.
     pub(crate) fn read_journal(&self) -> Result<Journal, Error> {
@@ -135,12 +214,14 @@ impl<K: Kernel> Host<'_, K> {
             return Ok(Journal::default());
         };
         let unreadable = |reason: String| Error::Journal { path: path.clone(), reason };
-        let journal: Journal =
+        // The format first: another one need not have the same fields.
+        let Format { format } =
             serde_json::from_slice(&bytes).map_err(|e| unreadable(e.to_string()))?;
-        if journal.format != FORMAT {
-            return Err(unreadable(format!("it has format {}", journal.format)));
+        if format != FORMAT {
+            let reason = format!("it has format {format}, and this release reads {FORMAT}");
+            return Err(unreadable(reason));
         }
-        Ok(journal)
+        serde_json::from_slice(&bytes).map_err(|e| unreadable(e.to_string()))
     }
 
     /// Replaces the journal; one with nothing to say has no file.

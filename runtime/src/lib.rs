@@ -27,6 +27,7 @@ mod host;
 mod journal;
 pub mod observe;
 mod point;
+mod privileges;
 mod recover;
 mod remove;
 mod restore;

@@ -1,16 +1,23 @@
 //! Attach points: where a gate sits.
+//!
+//! A point has an identity, which is all that makes two points equal, and
+//! names, which people read and which lead there: names change, have aliases,
+//! and come to mean other places.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::path::PathBuf;
 
 use policyc_bpf::{Direction, ProgramKind};
 use policyc_sys::bpf::Direction as SysDirection;
 use policyc_sys::kernel::{FilterPlace, Hook, Port};
+use policyc_sys::net::{Netns, NetnsId};
 use serde::{Deserialize, Serialize};
 
-/// A place in the kernel that has one gate. Equal points are the same place:
-/// an interface that was deleted and made again is another.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+/// A place in the kernel that has one gate. Equal points are the same place,
+/// whatever they are called: an interface or namespace that was deleted and made
+/// again is another.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Point {
     /// One direction of an interface, by tcx or clsact.
@@ -27,9 +34,9 @@ pub enum Point {
     },
     /// One direction of a cgroup.
     CgroupSkb {
-        /// Its directory.
+        /// A directory of it.
         path: PathBuf,
-        /// Its inode number.
+        /// Its inode number, which identifies it.
         id: u64,
         /// As the cgroup's sockets see it.
         direction: Direction,
@@ -48,15 +55,48 @@ pub enum Point {
     },
 }
 
-/// An interface that exists.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+/// An interface, identified by its namespace and index.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InterfaceId {
-    /// Path of its network namespace; `None` for the one policyc runs in.
-    pub netns: Option<PathBuf>,
-    /// Its name.
-    pub name: String,
-    /// Its index.
+    /// Device and inode number of its network namespace.
+    pub namespace: (u64, u64),
+    /// Its index there.
     pub index: u32,
+    /// Its name when it was looked up.
+    pub name: String,
+    /// The path by which its namespace was found; `None` for the one that
+    /// policyc ran in.
+    pub netns: Option<PathBuf>,
+}
+
+/// What makes a point the place that it is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum PlaceId<'a> {
+    Tc { namespace: (u64, u64), index: u32, direction: Direction },
+    Xdp { namespace: (u64, u64), index: u32 },
+    CgroupSkb { id: u64, direction: Direction },
+    RawTracepoint { name: &'a str },
+    Tracepoint { category: &'a str, event: &'a str },
+}
+
+impl PartialEq for Point {
+    fn eq(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+}
+
+impl Eq for Point {}
+
+impl PartialOrd for Point {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Point {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.place().cmp(&other.place())
+    }
 }
 
 /// How a gate at [`Point::Tc`] is attached.
@@ -70,6 +110,22 @@ pub enum Mechanism {
 }
 
 impl Point {
+    fn place(&self) -> PlaceId<'_> {
+        match self {
+            Self::Tc { interface: InterfaceId { namespace, index, .. }, direction } => {
+                PlaceId::Tc { namespace: *namespace, index: *index, direction: *direction }
+            }
+            Self::Xdp { interface: InterfaceId { namespace, index, .. } } => {
+                PlaceId::Xdp { namespace: *namespace, index: *index }
+            }
+            Self::CgroupSkb { id, direction, .. } => {
+                PlaceId::CgroupSkb { id: *id, direction: *direction }
+            }
+            Self::RawTracepoint { name } => PlaceId::RawTracepoint { name },
+            Self::Tracepoint { category, event } => PlaceId::Tracepoint { category, event },
+        }
+    }
+
     /// The kind of the programs in the gate's slots, and of the gate.
     pub(crate) fn kind(&self) -> ProgramKind {
         match self {
@@ -120,8 +176,14 @@ impl Point {
 }
 
 impl InterfaceId {
+    /// Its network namespace.
+    pub(crate) fn netns(&self) -> Netns {
+        let (dev, ino) = self.namespace;
+        Netns { id: NetnsId { dev, ino }, path: self.netns.clone() }
+    }
+
     fn port(&self) -> Port {
-        Port { netns: self.netns.clone(), ifindex: self.index }
+        Port { netns: self.netns(), ifindex: self.index }
     }
 }
 

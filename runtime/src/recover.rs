@@ -6,43 +6,54 @@
 
 use policyc_sys::Kernel;
 
-use crate::discard::{close_slot, discard, sweep, tear_down};
+use crate::discard::{close_slot, discard, prune_copies, sweep, tear_down};
 use crate::error::{Error, OrDoing};
-use crate::host::Host;
-use crate::journal::Journal;
+use crate::host::{Found, Host};
+use crate::journal::{Gate, Journal};
 use crate::state::StateWord;
-use crate::status::drift;
+use crate::status::drift::{self, Drift};
 
-/// The journal, true to the host.
-pub(crate) fn recover<K: Kernel>(host: &Host<'_, K>) -> Result<Journal, Error> {
-    let mut journal = host.read_journal()?;
-    let Some(state) = host.open_state()? else {
-        nothing_live(host, &mut journal)?;
-        return Ok(journal);
-    };
-    if journal.is_bare() {
-        return Err(Error::ForeignPins { pins: host.dirs.pins(), state: host.dirs.state.clone() });
-    }
-    let word = host.read_state(&state)?;
-    finish_flip(host, &mut journal, word)?;
-    settle(host, &mut journal, &state, word)?;
-    bury_dead_gates(host, &mut journal)?;
-    Ok(journal)
+/// What recovery found and did.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    /// True to the host now.
+    pub(crate) journal: Journal,
+    /// The generation whose confirmation was missed, and that is rolled back
+    /// now.
+    pub(crate) missed: Option<u64>,
 }
 
-/// No state word is pinned: after boot, or when a first apply was killed early.
+/// Finishes or undoes what was begun.
+pub(crate) fn recover<K: Kernel>(host: &Host<'_, K>) -> Result<Recovered, Error> {
+    let mut journal = host.read_journal()?;
+    let mut missed = None;
+    match host.find_home(&journal)? {
+        Found::Nothing => {}
+        Found::State(state) => {
+            let word = host.read_state(&state)?;
+            finish_flip(host, &mut journal, word)?;
+            missed = settle(host, &mut journal, &state, word)?;
+            bury_dead_gates(host, &mut journal)?;
+        }
+        Found::Booted => {
+            // What the journal says of gates is about another boot.
+            journal.gates.clear();
+            nothing_live(host, &mut journal)?;
+        }
+        Found::Unpinned => nothing_live(host, &mut journal)?,
+    }
+    Ok(Recovered { journal, missed })
+}
+
+/// The pins are gone: after boot, or when a first apply was killed early.
 fn nothing_live<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Result<(), Error> {
-    if journal.is_bare() {
-        return Ok(());
-    }
-    let next = journal.next.take();
-    if let Some(active) = journal.active.take() {
-        journal.lost = Some(active);
-    }
-    for record in [next, journal.previous.take()].into_iter().flatten() {
+    // What was never confirmed is not what was live.
+    journal.lost = journal.confirmed().cloned().or(journal.lost.take());
+    let records = [journal.next.take(), journal.active.take(), journal.previous.take()];
+    for record in records.into_iter().flatten() {
         discard(host, journal, &record)?;
     }
-    tear_down(host, &std::mem::take(&mut journal.gates))?;
+    journal.gates = tear_down(host, &std::mem::take(&mut journal.gates))?;
     sweep(host, journal)?;
     host.write_journal(journal)
 }
@@ -67,10 +78,8 @@ fn finish_flip<K: Kernel>(
 pub(crate) fn adopt<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Result<(), Error> {
     let Some(next) = journal.next.take() else { return Ok(()) };
     journal.previous = journal.active.replace(next);
-    match journal.lost.take() {
-        Some(lost) => host.remove_dir(&host.dirs.copy(lost.number)),
-        None => Ok(()),
-    }
+    journal.lost = None;
+    prune_copies(host, journal)
 }
 
 /// The next generation did not get live: the host is as it was before.
@@ -82,23 +91,31 @@ pub(crate) fn abandon<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> R
 }
 
 /// The previous generation is kept while a confirmation is pending, comes back
-/// when that was missed, and goes otherwise.
+/// when that was missed, and goes otherwise. The generation that missed it.
 fn settle<K: Kernel>(
     host: &Host<'_, K>,
     journal: &mut Journal,
     state: &K::Map,
     word: StateWord,
-) -> Result<(), Error> {
-    let Some(active) = &journal.active else { return Ok(()) };
+) -> Result<Option<u64>, Error> {
+    let Some(active) = &journal.active else { return Ok(None) };
     if active.parity != word.parity() {
-        // A rollback was interrupted after its store.
-        return drop_active(host, journal);
+        // The second half of a rollback.
+        drop_active(host, journal)?;
+        return Ok(None);
     }
     match word.deadline() {
-        Some(deadline) if host.kernel.now() < deadline => Ok(()),
-        Some(_) => roll_back(host, journal, state, word),
-        None if journal.previous.is_some() => retire(host, journal),
-        None => Ok(()),
+        Some(deadline) if host.kernel.now() < deadline => Ok(None),
+        Some(_) => {
+            let missed = active.number;
+            roll_back(host, journal, state, word)?;
+            Ok(Some(missed))
+        }
+        None if journal.previous.is_some() || active.tentative => {
+            retire(host, journal)?;
+            Ok(None)
+        }
+        None => Ok(None),
     }
 }
 
@@ -107,7 +124,11 @@ fn settle<K: Kernel>(
 pub(crate) fn retire<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Result<(), Error> {
     // A program that read the state word before the store may still run.
     host.kernel.grace_period().or_doing("wait for running programs to end")?;
+    if let Some(active) = &mut journal.active {
+        active.tentative = false;
+    }
     if let Some(previous) = journal.previous.take() {
+        journal.former = Some(previous.number);
         discard(host, journal, &previous)?;
     } else if let Some(active) = &journal.active {
         for gate in &journal.gates {
@@ -141,18 +162,18 @@ fn drop_active<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Result<(
 }
 
 /// Gates whose interface or cgroup is gone, or that somebody detached: they do
-/// nothing, and their place may have to get a new one.
+/// nothing, and their place may have to get a new one. A gate that cannot be
+/// looked at may be at work.
 fn bury_dead_gates<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Result<(), Error> {
-    let mut dead = Vec::new();
-    for gate in &journal.gates {
-        if drift::of_gate(host, gate)?.is_some() {
-            dead.push(gate.clone());
-        }
-    }
+    let is_dead =
+        |gate: &Gate| matches!(drift::of_gate(host, gate), Some(Drift::Detached | Drift::Replaced));
+    let (dead, others): (Vec<_>, Vec<_>) = journal.gates.iter().cloned().partition(is_dead);
     if dead.is_empty() {
         return Ok(());
     }
-    tear_down(host, &dead)?;
-    journal.gates.retain(|gate| !dead.contains(gate));
+    let unseen = tear_down(host, &dead)?;
+    journal.gates = others;
+    unseen.into_iter().for_each(|gate| journal.add_gate(gate));
+    sweep(host, journal)?;
     host.write_journal(journal)
 }

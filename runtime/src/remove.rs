@@ -2,11 +2,12 @@
 
 use policyc_sys::Kernel;
 
-use crate::discard::{discard, sweep, tear_down};
+use crate::discard::{discard, sweep, tear_down, tear_down_unknown};
 use crate::error::{Error, OrDoing};
 use crate::generation::unpin;
-use crate::host::Host;
-use crate::journal::Journal;
+use crate::host::{Found, Host};
+use crate::journal::{Journal, Record};
+use crate::privileges::check_privileges;
 
 /// Detaches every gate and removes every program, map, link, filter, qdisc and
 /// pin that is policyc's. Without `all` the state directory keeps the last
@@ -21,26 +22,28 @@ pub fn remove<K: Kernel>(host: &Host<'_, K>, all: bool) -> Result<bool, Error> {
         Err(Error::Journal { .. }) if all => Journal::default(),
         other => other?,
     };
-    let was_live = host.open_state()?.is_some();
-    if was_live && journal.is_bare() && !all {
-        let (pins, state) = (host.dirs.pins(), host.dirs.state.clone());
-        return Err(Error::ForeignPins { pins, state });
+    check_privileges(host, &journal)?;
+    let state = find_state(host, &journal, all)?;
+    let was_live = state.is_some();
+    if let Some(lost) = was_judging(host, &journal, state.as_ref())? {
+        journal.lost = Some(lost);
     }
+    drop(state);
 
-    tear_down(host, &std::mem::take(&mut journal.gates))?;
-    if !all && let Some(active) = journal.active.take() {
-        unpin(host, active.number)?;
-        journal.lost = Some(active);
-    }
+    let unseen = tear_down(host, &std::mem::take(&mut journal.gates))?;
     let records = [journal.active.take(), journal.previous.take(), journal.next.take()];
     for record in records.into_iter().flatten() {
         discard(host, &mut journal, &record)?;
     }
+    let mut names: Vec<String> = unseen.iter().map(|gate| gate.point.to_string()).collect();
+    journal.gates = unseen;
     if all {
-        remove_unknown(host)?;
-        if let Some(lost) = journal.lost.take() {
-            host.remove_dir(&host.dirs.copy(lost.number))?;
-        }
+        names.extend(remove_unknown(host, &journal)?);
+        journal.lost = None;
+    }
+    if !names.is_empty() {
+        host.write_journal(&journal)?;
+        return Err(Error::Unseen { gates: names });
     }
     sweep(host, &journal)?;
     host.write_journal(&journal)?;
@@ -53,16 +56,50 @@ pub fn remove<K: Kernel>(host: &Host<'_, K>, all: bool) -> Result<bool, Error> {
     Ok(was_live)
 }
 
-/// Pins that no journal knows: gates attached by link, and generations.
-fn remove_unknown<K: Kernel>(host: &Host<'_, K>) -> Result<(), Error> {
-    let (gates, generations) = (host.dirs.gates(), host.dirs.generations());
-    for name in host.kernel.list_dir(&gates).or_doing("list a directory")? {
-        host.remove_dir(&gates.join(name))?;
+/// The state word. With `all`, pins that the journal does not know are taken for
+/// its own, and what it says is pinned in another BPF file system at the same
+/// path is taken for gone.
+fn find_state<K: Kernel>(
+    host: &Host<'_, K>,
+    journal: &Journal,
+    all: bool,
+) -> Result<Option<K::Map>, Error> {
+    match host.find_home(journal) {
+        Err(Error::ForeignPins { .. }) if all => host.open_state(),
+        Err(Error::OtherPins { pins, .. })
+            if all && pins == host.dirs.pins() && is_bpffs(host)? =>
+        {
+            host.open_state()
+        }
+        other => other.map(Found::state),
     }
+}
+
+fn is_bpffs<K: Kernel>(host: &Host<'_, K>) -> Result<bool, Error> {
+    let bpffs = host.kernel.bpffs(&host.dirs.bpffs).or_doing("look for the BPF file system")?;
+    Ok(bpffs.is_some())
+}
+
+/// The generation that judges now.
+fn was_judging<K: Kernel>(
+    host: &Host<'_, K>,
+    journal: &Journal,
+    state: Option<&K::Map>,
+) -> Result<Option<Record>, Error> {
+    let Some(state) = state else { return Ok(None) };
+    let parity = host.read_state(state)?.active(host.kernel.now());
+    Ok(journal.generation(parity).cloned())
+}
+
+/// Pins that no journal knows: gates and generations. The gates that cannot be
+/// found.
+fn remove_unknown<K: Kernel>(host: &Host<'_, K>, journal: &Journal) -> Result<Vec<String>, Error> {
+    let unseen = tear_down_unknown(host, journal)?;
+    let generations = host.dirs.generations();
     for name in host.kernel.list_dir(&generations).or_doing("list a directory")? {
         if let Ok(number) = name.parse() {
             unpin(host, number)?;
         }
     }
-    Ok(())
+    Ok(unseen)
 }

@@ -19,12 +19,12 @@ pub(crate) const BINDINGS: &str = "bindings.json";
 /// [`Error::Artifact`] when a copy was altered; what failed.
 pub fn last_applied<K: Kernel>(host: &Host<'_, K>) -> Result<Option<(Artifact, Bindings)>, Error> {
     let journal = host.read_journal()?;
-    let live = match host.open_state()? {
+    let live = match host.find_home(&journal)?.state() {
         Some(state) => {
             let active = host.read_state(&state)?.active(host.kernel.now());
-            journal.generations().find(|record| record.parity == active)
+            journal.generation(active)
         }
-        None => journal.active.as_ref(),
+        None => journal.confirmed(),
     };
     let Some(record) = live.or(journal.lost.as_ref()) else { return Ok(None) };
     let copy = host.dirs.copy(record.number);

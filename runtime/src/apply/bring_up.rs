@@ -17,7 +17,7 @@ use crate::error::{Error, OrDoing};
 use crate::gate::{self, GateMaps};
 use crate::generation::Generation;
 use crate::host::Host;
-use crate::journal::{Journal, Record};
+use crate::journal::{HeldBy, Journal, Record};
 use crate::point::Mechanism;
 use crate::restore::{ARTIFACT, BINDINGS};
 
@@ -55,8 +55,13 @@ impl<K: Kernel> BringUp<'_, K> {
     fn announce(&self, journal: &mut Journal) -> Result<(), Error> {
         journal.last_number = self.record.number;
         journal.next = Some(self.record.clone());
-        for planned in self.plan.gates.iter().filter(|gate| !gate.exists) {
-            journal.add_gate(planned.gate());
+        journal.home = self.plan.home.clone();
+        for planned in &self.plan.gates {
+            match journal.gate_mut(planned.id) {
+                // The same place, perhaps by other names.
+                Some(gate) => gate.point = planned.wanted.point.clone(),
+                None => journal.add_gate(planned.gate()),
+            }
         }
         self.host.write_journal(journal)
     }
@@ -140,11 +145,6 @@ impl<K: Kernel> BringUp<'_, K> {
             }
             other => other.map_err(failed)?,
         };
-        if point.filter().is_some()
-            && let Some(gate) = journal.gate_mut(planned.id)
-        {
-            gate.mechanism = Some(Mechanism::Tcx);
-        }
         let path = self.host.dirs.gate(planned.id).join("link");
         self.host.kernel.pin(Object::Link(&link), &path).or_doing("pin a link")
     }
@@ -162,15 +162,15 @@ impl<K: Kernel> BringUp<'_, K> {
         // says whose they are before they exist.
         let had_qdisc = kernel.has_clsact(&place.port).map_err(failed)?;
         let others = journal.gates.iter().any(|gate| {
-            gate.own_qdisc && gate.point.filter().is_some_and(|other| other.port == place.port)
+            gate.owns_qdisc() && gate.point.filter().is_some_and(|other| other.port == place.port)
         });
+        let id = kernel.prog_info(program).or_doing("look at a gate")?.id;
         if let Some(gate) = journal.gate_mut(planned.id) {
-            gate.mechanism = Some(Mechanism::Clsact);
-            gate.own_qdisc = !had_qdisc || others;
+            gate.held_by = HeldBy::Filter { program: id, own_qdisc: !had_qdisc || others };
         }
         self.host.write_journal(journal)?;
         kernel.clsact_add(&place.port).map_err(failed)?;
-        kernel.filter_set(program, &place).map_err(failed)
+        kernel.filter_add(program, &place).map_err(failed)
     }
 
     fn program(&self, planned: &PlannedGate) -> Result<&K::Prog, Error> {

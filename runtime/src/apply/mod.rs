@@ -13,17 +13,17 @@ mod resolve;
 
 use std::time::{Duration, SystemTime};
 
-use policyc_bpf::{Artifact, Digest, Judges};
+use policyc_bpf::{Artifact, Digest};
 use policyc_sys::Kernel;
-use policyc_sys::host::Capability;
 
-use crate::bindings::Bindings;
+use crate::bindings::{Attach, Bindings};
 use crate::error::{Error, OrDoing};
 use crate::gate;
 use crate::host::Host;
 use crate::journal::Journal;
 use crate::point::Point;
-use crate::recover::{abandon, adopt, recover, retire};
+use crate::privileges;
+use crate::recover::{Recovered, abandon, adopt, recover, retire};
 use crate::state::{Parity, StateWord};
 use bring_up::BringUp;
 
@@ -69,16 +69,17 @@ pub fn apply<K: Kernel>(
     bindings: &Bindings,
     options: Options,
 ) -> Result<Outcome, Error> {
-    check_privileges(host.kernel, artifact)?;
     let _lock = host.lock("apply")?;
+    check_privileges(host, bindings)?;
     check_bpffs(host)?;
-    let mut journal = recover(host)?;
+    let Recovered { mut journal, .. } = recover(host)?;
     let state = open_or_make_state(host)?;
     let word = host.read_state(&state)?;
     refuse_pending(host.kernel, &journal, word)?;
 
     let wanted = resolve::resolve(host, artifact, bindings)?;
-    let plan = plan::plan(&journal, wanted);
+    let plan = plan::plan(&journal, wanted, host.home(&state)?);
+    plan.check(host, &journal)?;
     let generation = load::load(host, artifact, &plan, options)?;
     dry_run::dry_run(host, artifact, &generation)?;
     let outcome = plan.outcome(artifact, &options);
@@ -87,7 +88,7 @@ pub fn apply<K: Kernel>(
     }
 
     let parity = word.parity().other();
-    let record = &plan.record(artifact, parity, seconds_since_1970());
+    let record = &plan.record(artifact, &options, parity, seconds_since_1970());
     let (plan, generation, state) = (&plan, &generation, &state);
     let bring_up = BringUp { host, artifact, bindings, plan, generation, record, state };
     let flipped =
@@ -103,13 +104,13 @@ pub fn apply<K: Kernel>(
     Ok(Outcome { live: true, ..outcome })
 }
 
-fn check_privileges<K: Kernel>(kernel: &K, artifact: &Artifact) -> Result<(), Error> {
-    let mut needed = vec![Capability::Bpf, Capability::NetAdmin];
-    if artifact.object().programs.iter().any(|program| program.judges == Judges::Events) {
-        needed.push(Capability::Perfmon);
-    }
-    let missing = kernel.missing_capabilities(&needed).or_doing("read the capabilities")?;
-    if missing.is_empty() { Ok(()) } else { Err(Error::Privileges(missing)) }
+fn check_privileges<K: Kernel>(host: &Host<'_, K>, bindings: &Bindings) -> Result<(), Error> {
+    let mounts = host.kernel.bpffs(&host.dirs.bpffs).or_doing("look for the BPF file system")?;
+    let enters = bindings.bindings.iter().any(|binding| match &binding.attach {
+        Attach::Tc(port) | Attach::Clsact(port) | Attach::Xdp(port) => port.netns.is_some(),
+        Attach::Cgroup { .. } => false,
+    });
+    privileges::require(host, mounts.is_none() || enters)
 }
 
 fn check_bpffs<K: Kernel>(host: &Host<'_, K>) -> Result<(), Error> {

@@ -1,12 +1,16 @@
 //! Which gates a generation uses: those that exist, and those to be made.
 
 use policyc_bpf::Artifact;
+use policyc_sys::Kernel;
 
 use super::resolve::Wanted;
 use super::{Options, Outcome};
-use crate::journal::{Gate, Journal, Judged, Record};
+use crate::error::Error;
+use crate::host::Host;
+use crate::journal::{Gate, HeldBy, Home, Journal, Judged, Record};
 use crate::point::Mechanism;
 use crate::state::Parity;
+use crate::status::drift;
 
 /// What a generation will look like on this host.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,6 +20,8 @@ pub(super) struct Plan {
     pub(super) gates: Vec<PlannedGate>,
     /// Ids of gates that nothing will judge at any more.
     pub(super) outgoing: Vec<u32>,
+    /// Where it will be.
+    pub(super) home: Home,
 }
 
 /// A gate, and what it will run.
@@ -28,7 +34,7 @@ pub(super) struct PlannedGate {
 
 /// Gives every place its gate. The journal's gates are alive: recovery removed
 /// the others.
-pub(super) fn plan(journal: &Journal, wanted: Vec<Wanted>) -> Plan {
+pub(super) fn plan(journal: &Journal, wanted: Vec<Wanted>, home: Home) -> Plan {
     // Ids are taken in a scratch copy, one by one.
     let mut known = journal.clone();
     let mut gates = Vec::new();
@@ -44,20 +50,21 @@ pub(super) fn plan(journal: &Journal, wanted: Vec<Wanted>) -> Plan {
     gates.sort_by_key(|gate| gate.id);
     let outgoing = journal.gates.iter().map(|gate| gate.id);
     let outgoing = outgoing.filter(|id| gates.iter().all(|gate| gate.id != *id)).collect();
-    Plan { number: journal.last_number + 1, gates, outgoing }
+    Plan { number: journal.last_number + 1, gates, outgoing, home }
 }
 
 /// Whether the gate is where `wanted` wants one, attached as it wants.
 fn is_at(gate: &Gate, wanted: &Wanted) -> bool {
-    gate.point == wanted.point && (wanted.mechanism.is_none() || gate.mechanism == wanted.mechanism)
+    gate.point == wanted.point
+        && (wanted.mechanism.is_none() || gate.mechanism() == wanted.mechanism)
 }
 
 fn gate(id: u32, wanted: &Wanted) -> Gate {
-    Gate { id, point: wanted.point.clone(), mechanism: wanted.mechanism, own_qdisc: false }
+    Gate { id, point: wanted.point.clone(), held_by: HeldBy::Link }
 }
 
 impl PlannedGate {
-    /// Its entry in the journal before it is attached.
+    /// Its entry in the journal before it is attached; a filter has its own.
     pub(super) fn gate(&self) -> Gate {
         gate(self.id, &self.wanted)
     }
@@ -73,8 +80,30 @@ impl PlannedGate {
 }
 
 impl Plan {
+    /// Refuses to count on a gate that cannot be looked at.
+    pub(super) fn check<K: Kernel>(
+        &self,
+        host: &Host<'_, K>,
+        journal: &Journal,
+    ) -> Result<(), Error> {
+        for planned in self.gates.iter().filter(|planned| planned.exists) {
+            let Some(gate) = journal.gates.iter().find(|gate| gate.id == planned.id) else {
+                continue;
+            };
+            drift::look(host, gate)
+                .map_err(|error| Error::Attach { point: Box::new(gate.point.clone()), error })?;
+        }
+        Ok(())
+    }
+
     /// The generation's entry in the journal.
-    pub(super) fn record(&self, artifact: &Artifact, parity: Parity, since: u64) -> Record {
+    pub(super) fn record(
+        &self,
+        artifact: &Artifact,
+        options: &Options,
+        parity: Parity,
+        since: u64,
+    ) -> Record {
         let programs = &artifact.object().programs;
         let name = |index: usize| programs.get(index).map(|p| p.name.clone()).unwrap_or_default();
         let judges = self.gates.iter().map(|gate| Judged {
@@ -88,6 +117,7 @@ impl Plan {
             hash: artifact.hash(),
             name: artifact.manifest().name.clone(),
             since,
+            tentative: options.confirm.is_some(),
             judges: judges.collect(),
         }
     }

@@ -2,6 +2,7 @@
 
 use policyc_bpf::{Artifact, Direction, Judges, ProgramKind, Subject};
 use policyc_sys::Kernel;
+use policyc_sys::net::{Hardware, Netns};
 
 use crate::bindings::{Attach, Binding, Bindings, Port, Side};
 use crate::error::Error;
@@ -114,20 +115,30 @@ fn interface<K: Kernel>(
     subject: &str,
     port: &Port,
 ) -> Result<InterfaceId, Error> {
-    let found = host.kernel.interface(port.netns.as_deref(), &port.interface).map_err(|error| {
-        Error::NoInterface {
-            subject: subject.to_owned(),
-            interface: port.interface.clone(),
-            netns: port.netns.clone(),
-            error: Box::new(error),
-        }
-    })?;
+    let failed = |error| Error::NoInterface {
+        subject: subject.to_owned(),
+        interface: port.interface.clone(),
+        netns: port.netns.clone(),
+        error: Box::new(error),
+    };
+    let id = host.kernel.netns(port.netns.as_deref()).map_err(failed)?;
+    let netns = Netns { id, path: port.netns.clone() };
+    let found = host.kernel.interface(&netns, &port.interface).map_err(failed)?;
     // netkit runs its own programs and may redirect to the peer before tcx.
     if let Some(kind) = found.kind.filter(|kind| kind == "netkit") {
         let (subject, interface) = (subject.to_owned(), port.interface.clone());
         return Err(Error::Bypassed { subject, interface, kind });
     }
-    Ok(InterfaceId { netns: port.netns.clone(), name: found.name, index: found.index })
+    if ![Hardware::ETHER, Hardware::LOOPBACK].contains(&found.hardware) {
+        let (subject, interface) = (subject.to_owned(), port.interface.clone());
+        return Err(Error::NotEthernet { subject, interface, hardware: found.hardware.0 });
+    }
+    Ok(InterfaceId {
+        namespace: (id.dev, id.ino),
+        index: found.index,
+        name: found.name,
+        netns: port.netns.clone(),
+    })
 }
 
 /// Tracing programs are attached wherever the artifact is applied.

@@ -2,14 +2,12 @@
 
 use std::fmt;
 
-use policyc_sys::Kernel;
 use policyc_sys::bpf::LinkDetails;
+use policyc_sys::{Kernel, SysError, errno};
 
-use crate::discard::is_gone;
-use crate::error::{Error, OrDoing};
 use crate::host::Host;
-use crate::journal::{Gate, Judged, Record};
-use crate::point::{Mechanism, Point};
+use crate::journal::{Gate, HeldBy, Journal, Judged, Record};
+use crate::point::{InterfaceId, Point};
 
 /// How a gate differs from what was put.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,6 +19,14 @@ pub enum Drift {
     Replaced,
     /// Its slot does not hold the generation's program.
     Slot,
+    /// It is attached, but what the binding names is another place now, or
+    /// nothing.
+    Renamed,
+    /// The program with this id comes before it, and may let packets pass that
+    /// it would deny.
+    Behind(u32),
+    /// It cannot be looked at.
+    Unseen,
 }
 
 impl fmt::Display for Drift {
@@ -29,23 +35,30 @@ impl fmt::Display for Drift {
             Self::Detached => "not attached any more",
             Self::Replaced => "another program is attached",
             Self::Slot => "its slot holds another program",
+            Self::Renamed => "its name means another place now, or none",
+            Self::Behind(id) => return write!(f, "program {id} comes first and may let pass"),
+            Self::Unseen => "cannot be looked at",
         })
     }
 }
 
 /// Looks at a gate's attachment.
-pub(crate) fn of_gate<K: Kernel>(host: &Host<'_, K>, gate: &Gate) -> Result<Option<Drift>, Error> {
-    let dir = host.dirs.gate(gate.id);
-    let slots = host.kernel.open_map(&dir.join("slots")).or_doing("look at a gate")?;
-    let program = host.kernel.open_prog(&dir.join("program")).or_doing("look at a gate")?;
-    let (Some(_), Some(program)) = (slots, program) else {
+pub(crate) fn of_gate<K: Kernel>(host: &Host<'_, K>, gate: &Gate) -> Option<Drift> {
+    look(host, gate).unwrap_or(Some(Drift::Unseen))
+}
+
+/// Looks at a gate's attachment, and says why that cannot be done.
+pub(crate) fn look<K: Kernel>(host: &Host<'_, K>, gate: &Gate) -> Result<Option<Drift>, SysError> {
+    let slots = host.kernel.open_map(&host.dirs.gate(gate.id).join("slots"))?;
+    let (Some(_), Some(own)) = (slots, program_id(host, gate)?) else {
         return Ok(Some(Drift::Detached));
     };
-    let own = host.kernel.prog_info(&program).or_doing("look at a gate")?.id;
-    let running = if gate.mechanism == Some(Mechanism::Clsact) {
-        filter_program(host, gate)?
-    } else {
-        link_program(host, gate)?
+    let running = match (&gate.held_by, gate.point.filter()) {
+        (HeldBy::Filter { .. }, Some(place)) => match host.kernel.chain(&place) {
+            Err(error) if error.is(errno::ENODEV) => None,
+            chain => chain?.into_iter().find(|id| *id == own),
+        },
+        _ => link_program(host, gate)?,
     };
     Ok(match running {
         None => Some(Drift::Detached),
@@ -54,44 +67,86 @@ pub(crate) fn of_gate<K: Kernel>(host: &Host<'_, K>, gate: &Gate) -> Result<Opti
     })
 }
 
+/// Id of a gate's program, while it is pinned.
+fn program_id<K: Kernel>(host: &Host<'_, K>, gate: &Gate) -> Result<Option<u32>, SysError> {
+    let program = host.kernel.open_prog(&host.dirs.gate(gate.id).join("program"))?;
+    program.map(|program| host.kernel.prog_info(&program).map(|info| info.id)).transpose()
+}
+
+/// Looks at what comes before a gate that is attached. Gates of the journal let
+/// nothing pass that the next would deny.
+pub(super) fn of_chain<K: Kernel>(
+    host: &Host<'_, K>,
+    gate: &Gate,
+    journal: &Journal,
+) -> Option<Drift> {
+    let place = gate.point.filter()?;
+    let Ok(chain) = host.kernel.chain(&place) else { return Some(Drift::Unseen) };
+    let id = |gate| program_id(host, gate).ok().flatten();
+    let own = id(gate);
+    let gates: Vec<u32> = journal.gates.iter().filter_map(id).collect();
+    let mut before = chain.into_iter().take_while(|id| Some(*id) != own);
+    before.find(|id| !gates.contains(id)).map(Drift::Behind)
+}
+
+/// Looks at what the names of a gate's point mean now.
+pub(super) fn of_names<K: Kernel>(host: &Host<'_, K>, point: &Point) -> Option<Drift> {
+    let is_same = match point {
+        Point::Tc { interface, .. } | Point::Xdp { interface } => is_called_so(host, interface),
+        Point::CgroupSkb { path, id, .. } => host.kernel.cgroup_id(path).map(|found| found == *id),
+        Point::RawTracepoint { .. } | Point::Tracepoint { .. } => Ok(true),
+    };
+    match is_same {
+        Ok(true) => None,
+        Ok(false) => Some(Drift::Renamed),
+        Err(error) if error.is(errno::ENOENT) || error.is(errno::ENODEV) => Some(Drift::Renamed),
+        Err(_) => Some(Drift::Unseen),
+    }
+}
+
+fn is_called_so<K: Kernel>(host: &Host<'_, K>, interface: &InterfaceId) -> Result<bool, SysError> {
+    let netns = interface.netns();
+    let path = netns.path.as_deref();
+    if path.is_some() && host.kernel.netns(path)? != netns.id {
+        return Ok(false);
+    }
+    Ok(host.kernel.interface(&netns, &interface.name)?.index == interface.index)
+}
+
 /// Looks at the slot of a generation at a gate.
 pub(super) fn of_slot<K: Kernel>(
     host: &Host<'_, K>,
     record: &Record,
     judged: &Judged,
-) -> Result<Option<Drift>, Error> {
-    let (kernel, dirs) = (host.kernel, host.dirs);
-    let path = dirs.generation_programs(record.number).join(&judged.program);
-    let program = kernel.open_prog(&path).or_doing("look at a program")?;
-    let slots = dirs.gate(judged.gate).join("slots");
-    let (Some(program), Some(slots)) =
-        (program, kernel.open_map(&slots).or_doing("look at a slot")?)
-    else {
-        return Ok(Some(Drift::Slot));
-    };
-    let own = kernel.prog_info(&program).or_doing("look at a program")?.id;
-    let key = record.parity.slot().to_ne_bytes();
-    let found = kernel.map_lookup(&slots, &key).or_doing("look at a slot")?;
-    Ok((found != Some(own.to_ne_bytes().to_vec())).then_some(Drift::Slot))
-}
-
-/// The program that the gate's filter runs.
-fn filter_program<K: Kernel>(host: &Host<'_, K>, gate: &Gate) -> Result<Option<u32>, Error> {
-    let Some(place) = gate.point.filter() else { return Ok(None) };
-    match host.kernel.filter_prog(&place) {
-        // The interface or its namespace is gone.
-        Err(error) if is_gone(&error) => Ok(None),
-        other => other.or_doing("look at a filter"),
+) -> Option<Drift> {
+    match holds(host, record, judged) {
+        Ok(true) => None,
+        Ok(false) => Some(Drift::Slot),
+        Err(_) => Some(Drift::Unseen),
     }
 }
 
-/// The program that the gate's link runs, if the link is attached.
-fn link_program<K: Kernel>(host: &Host<'_, K>, gate: &Gate) -> Result<Option<u32>, Error> {
-    let pin = host.dirs.gate(gate.id).join("link");
-    let Some(link) = host.kernel.open_link(&pin).or_doing("look at a link")? else {
-        return Ok(None);
+fn holds<K: Kernel>(
+    host: &Host<'_, K>,
+    record: &Record,
+    judged: &Judged,
+) -> Result<bool, SysError> {
+    let (kernel, dirs) = (host.kernel, host.dirs);
+    let path = dirs.generation_programs(record.number).join(&judged.program);
+    let slots = dirs.gate(judged.gate).join("slots");
+    let (Some(program), Some(slots)) = (kernel.open_prog(&path)?, kernel.open_map(&slots)?) else {
+        return Ok(false);
     };
-    let info = host.kernel.link_info(&link).or_doing("look at a link")?;
+    let own = kernel.prog_info(&program)?.id;
+    let found = kernel.map_lookup(&slots, &record.parity.slot().to_ne_bytes())?;
+    Ok(found == Some(own.to_ne_bytes().to_vec()))
+}
+
+/// The program that the gate's link runs, if the link is attached.
+fn link_program<K: Kernel>(host: &Host<'_, K>, gate: &Gate) -> Result<Option<u32>, SysError> {
+    let pin = host.dirs.gate(gate.id).join("link");
+    let Some(link) = host.kernel.open_link(&pin)? else { return Ok(None) };
+    let info = host.kernel.link_info(&link)?;
     let attached = match (&gate.point, &info.details) {
         (Point::Tc { interface, .. }, LinkDetails::Tcx { ifindex, .. })
         | (Point::Xdp { interface }, LinkDetails::Xdp { ifindex }) => interface.index == *ifindex,

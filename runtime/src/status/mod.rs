@@ -10,7 +10,7 @@ use policyc_sys::Kernel;
 
 use crate::error::Error;
 use crate::host::Host;
-use crate::journal::{Journal, Record};
+use crate::journal::{Gate, Journal, Record};
 use crate::point::{Mechanism, Point};
 
 pub use counters::Counter;
@@ -78,17 +78,19 @@ impl Live {
 pub fn status<K: Kernel>(host: &Host<'_, K>) -> Result<Status, Error> {
     let journal = host.read_journal()?;
     let lost = |record: &Record| (record.number, record.name.clone());
-    let Some(state) = host.open_state()? else {
-        let last = journal.active.as_ref().or(journal.lost.as_ref());
+    let Some(state) = host.find_home(&journal)?.state() else {
+        let last = journal.confirmed().or(journal.lost.as_ref());
         return Ok(Status { live: None, lost: last.map(lost), untidy: !journal.is_bare() });
     };
     let word = host.read_state(&state)?;
     let now = host.kernel.now();
     let active = word.active(now);
     let deadline = word.deadline().filter(|deadline| now < *deadline);
-    let live = journal.generations().find(|record| record.parity == active);
+    let live = journal.generation(active);
     let live = live.map(|record| live_generation(host, &journal, record)).transpose()?;
     let missed = word.deadline().is_some() && deadline.is_none();
+    let used = |gate: &Gate| journal.generations().any(|record| record.uses(gate.id));
+    let stray = !journal.gates.iter().all(used);
     let leftover = journal.previous.is_some() && word.deadline().is_none();
     Ok(Status {
         live: live.map(|live| Live {
@@ -96,7 +98,7 @@ pub fn status<K: Kernel>(host: &Host<'_, K>) -> Result<Status, Error> {
             ..live
         }),
         lost: journal.lost.as_ref().map(lost),
-        untidy: journal.next.is_some() || missed || leftover,
+        untidy: journal.next.is_some() || missed || leftover || stray,
     })
 }
 
@@ -110,15 +112,15 @@ fn live_generation<K: Kernel>(
         let gate = journal.gates.iter().find(|gate| gate.id == judged.gate);
         let drift = match gate {
             None => Some(Drift::Detached),
-            Some(gate) => match drift::of_gate(host, gate)? {
-                None => drift::of_slot(host, record, judged)?,
-                found => found,
-            },
+            Some(gate) => drift::of_gate(host, gate)
+                .or_else(|| drift::of_slot(host, record, judged))
+                .or_else(|| drift::of_names(host, &gate.point))
+                .or_else(|| drift::of_chain(host, gate, journal)),
         };
         gates.push(GateStatus {
             id: judged.gate,
             point: gate.map(|gate| gate.point.clone()),
-            mechanism: gate.and_then(|gate| gate.mechanism),
+            mechanism: gate.and_then(Gate::mechanism),
             subject: judged.subject.clone(),
             program: judged.program.clone(),
             drift,

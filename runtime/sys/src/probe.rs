@@ -14,7 +14,7 @@ use crate::bpf::{
     prog_load, raw_tracepoint_open,
 };
 use crate::host::{cgroup2_mount, tracepoint_id};
-use crate::net::tc::{FilterKey, clsact_add, filter_replace};
+use crate::net::tc::{FilterKey, clsact_add, filter_add};
 use crate::net::{in_new_netns, interface_by_name};
 
 /// A way to attach programs.
@@ -91,7 +91,7 @@ pub fn probe(feature: Feature) -> Result<(), SysError> {
             let (ifindex, direction) = (lo()?, Direction::Ingress);
             clsact_add(ifindex)?;
             let key = FilterKey { ifindex, direction, priority: 1, handle: 1 };
-            filter_replace(key, prog.as_fd(), "probe")
+            filter_add(key, prog.as_fd(), "probe")
         }),
         Feature::XdpGeneric => in_new_netns(|| {
             let prog = nothing(ProgType::XDP, None)?;

@@ -11,6 +11,7 @@ use policyc_sys::bpf::{
     self, Direction, LinkDetails, LinkTarget, MapDef, MapType, ObjectKind, ProgLoad, ProgType,
     QueryTarget, TestRun, XdpMode, prog_load,
 };
+use policyc_sys::errno;
 use policyc_sys::host::{FileLock, LockError};
 use policyc_sys::net::tc::{self, FilterKey};
 use policyc_sys::net::{in_new_netns, interface_by_name};
@@ -18,8 +19,8 @@ use policyc_sys::probe::{Feature, probe};
 use policyc_sys::ringbuf::Ringbuf;
 
 #[test]
-fn a_filter_is_found_replaced_and_removed() {
-    if !kernel("a_filter_is_found_replaced_and_removed") {
+fn filters_are_found_and_removed() {
+    if !kernel("filters_are_found_and_removed") {
         return;
     }
     in_new_netns(|| {
@@ -34,13 +35,17 @@ fn a_filter_is_found_replaced_and_removed() {
         assert!(tc::clsact_add(ifindex)?);
         assert!(tc::has_clsact(ifindex)?);
         assert!(!tc::clsact_add(ifindex)?);
-        for prog in [&first, &second] {
-            tc::filter_replace(key, prog.as_fd(), "t")?;
-            let found = tc::filters(ifindex, key.direction)?;
-            assert_eq!(found.len(), 1, "{found:?}");
-            assert_eq!((found[0].key, found[0].name.as_deref()), (key, Some("t")));
-            assert_eq!(found[0].prog_id, Some(bpf::prog_info(prog.as_fd())?.id));
-        }
+        tc::filter_add(key, first.as_fd(), "t")?;
+        let found = tc::filters(ifindex, key.direction)?;
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].key, found[0].name.as_deref()), (key, Some("t")));
+        assert_eq!(found[0].prog_id, Some(bpf::prog_info(first.as_fd())?.id));
+        let taken = tc::filter_add(key, second.as_fd(), "t").expect_err("it is taken");
+        assert!(taken.is(errno::EEXIST), "{taken}");
+        let beside = FilterKey { handle: 0x7064, ..key };
+        tc::filter_add(beside, second.as_fd(), "t")?;
+        assert_eq!(tc::filters(ifindex, key.direction)?.len(), 2);
+        assert!(tc::filter_remove(beside)?);
         assert!(tc::filters(ifindex, Direction::Ingress)?.is_empty());
         assert!(tc::filter_remove(key)?);
         assert!(!tc::filter_remove(key)?);

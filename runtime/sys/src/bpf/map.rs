@@ -63,12 +63,25 @@ impl AsFd for Map {
 /// # Errors
 /// What the kernel said.
 pub fn map_create(def: &MapDef) -> Result<Map, SysError> {
+    create(def, 0)
+}
+
+/// Creates a map of maps that are like `inner`.
+///
+/// # Errors
+/// What the kernel said.
+pub fn map_create_of(def: &MapDef, inner: &Map) -> Result<Map, SysError> {
+    create(def, raw(inner.as_fd()))
+}
+
+fn create(def: &MapDef, inner_map_fd: u32) -> Result<Map, SysError> {
     let mut attr = attr::MapCreate {
         map_type: def.map_type.0,
         key_size: def.key_size,
         value_size: def.value_size,
         max_entries: def.max_entries,
         map_flags: def.flags,
+        inner_map_fd,
         map_name: object_name(&def.name),
         ..Default::default()
     };

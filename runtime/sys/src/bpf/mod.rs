@@ -22,7 +22,7 @@ pub use link::{
     LinkTarget, XdpMode, link_create, link_detach, link_update, perf_event_open,
     raw_tracepoint_open,
 };
-pub use map::{Map, MapDef, MapInfo, map_create, map_info, possible_cpus};
+pub use map::{Map, MapDef, MapInfo, map_create, map_create_of, map_info, possible_cpus};
 pub use pin::{obj_get, obj_pin};
 pub use prog::{DebugInfo, ProgLoad, ProgLoaded, prog_load, set_map};
 pub use query::{QueryTarget, fd_by_id, ids, prog_query};

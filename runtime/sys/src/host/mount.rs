@@ -1,6 +1,7 @@
 //! The kernel's own file systems: bpffs and tracefs.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::mount::{MountFlags, mount};
@@ -9,6 +10,8 @@ use crate::SysError;
 
 const BPFFS_MAGIC: i128 = 0xcafe_4a11;
 const TRACEFS_MAGIC: i128 = 0x7472_6163;
+/// Where a BPF file system is mounted if there is none.
+pub const BPFFS: &str = "/sys/fs/bpf";
 const TRACEFS_PATHS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 /// Whether `path` lies in a BPF file system.
@@ -16,21 +19,45 @@ pub fn is_bpffs(path: &Path) -> bool {
     has_magic(path, BPFFS_MAGIC)
 }
 
+/// The device number of the BPF file system that `path` lies in; `None` if it
+/// lies in none, or does not exist.
+///
+/// # Errors
+/// What stat said.
+pub fn bpffs(path: &Path) -> Result<Option<u64>, SysError> {
+    if !is_bpffs(path) {
+        return Ok(None);
+    }
+    let about = |e| SysError::from_io("stat", &e).about(path.to_string_lossy());
+    fs::metadata(path).map(|metadata| Some(metadata.dev())).map_err(about)
+}
+
 /// Mounts a BPF file system on `path` unless one is there.
 ///
 /// # Errors
-/// `EINVAL` when there is none and this process has its own mount namespace
+/// `ENOTEMPTY` when the mount would hide what is in `path`; `EINVAL` for a path
+/// other than [`BPFFS`], and when this process has its own mount namespace
 /// (`ip netns exec`, a container): what is pinned in a mount made there is gone
 /// with the namespace. What mount said.
 pub fn ensure_bpffs(path: &Path) -> Result<(), SysError> {
     if is_bpffs(path) {
         return Ok(());
     }
+    if fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(SysError::new("mount", libc::ENOTEMPTY)
+            .about(path.to_string_lossy())
+            .with_log("no BPF file system here, and one mounted here would hide what is here"));
+    }
     if !in_init_mount_namespace() {
         return Err(SysError::new("mount", libc::EINVAL).about(path.to_string_lossy()).with_log(
             "no BPF file system here, and one mounted in this mount namespace would vanish with \
              it; run outside `ip netns exec`, or mount the host's",
         ));
+    }
+    if path != Path::new(BPFFS) {
+        return Err(SysError::new("mount", libc::EINVAL)
+            .about(path.to_string_lossy())
+            .with_log(format!("no BPF file system here; policyc mounts one on `{BPFFS}` only")));
     }
     mount("bpf", path, "bpf", MountFlags::empty(), None)
         .map_err(|e| SysError::new("mount", e.raw_os_error()).about(path.to_string_lossy()))

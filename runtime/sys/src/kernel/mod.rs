@@ -18,7 +18,7 @@ use crate::bpf::{
     AttachType, Direction, LinkInfo, MapDef, MapInfo, ProgInfo, ProgType, TestRun, TestRunResult,
 };
 use crate::host::{Capability, LockError};
-use crate::net::Interface;
+use crate::net::{Interface, Netns, NetnsId};
 
 /// Where a link attaches a program.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -59,13 +59,13 @@ pub enum Hook {
 /// An interface by index, in a network namespace.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Port {
-    /// Path of the namespace, or `None` for this process's own.
-    pub netns: Option<PathBuf>,
+    /// The namespace.
+    pub netns: Netns,
     /// Interface index in it.
     pub ifindex: u32,
 }
 
-/// The place of policyc's one filter in a `clsact` qdisc.
+/// One direction of an interface, where filters of a `clsact` qdisc are.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct FilterPlace {
     /// The interface.
@@ -145,10 +145,19 @@ pub trait Kernel {
     fn now(&self) -> u64;
     /// Returns when every program that is running now has ended.
     fn grace_period(&self) -> Result<(), SysError>;
+    /// A text that is another one after each boot.
+    fn boot_id(&self) -> Result<String, SysError>;
+    /// The device number of the BPF file system that `path` lies in; `None` if
+    /// it lies in none.
+    fn bpffs(&self, path: &Path) -> Result<Option<u64>, SysError>;
     /// Makes sure that a BPF file system is mounted on `path`.
     fn ensure_bpffs(&self, path: &Path) -> Result<(), SysError>;
-    /// Finds an interface; `ENODEV` if there is none.
-    fn interface(&self, netns: Option<&Path>, name: &str) -> Result<Interface, SysError>;
+    /// The network namespace at `path`, or this process's own; `ENOENT` if
+    /// there is none.
+    fn netns(&self, path: Option<&Path>) -> Result<NetnsId, SysError>;
+    /// Finds an interface; `ENODEV` if there is none, `ESRCH` if nothing leads
+    /// to the namespace.
+    fn interface(&self, netns: &Netns, name: &str) -> Result<Interface, SysError>;
     /// The id of a cgroup directory; `ENOENT` if there is none.
     fn cgroup_id(&self, path: &Path) -> Result<u64, SysError>;
 
@@ -198,14 +207,20 @@ pub trait Kernel {
     fn prog_load(&self, code: &Code<'_, Self::Map>) -> Result<Self::Prog, SysError>;
     /// What the kernel says about a program.
     fn prog_info(&self, prog: &Self::Prog) -> Result<ProgInfo, SysError>;
+    /// Whether a program with this id is loaded.
+    fn prog_exists(&self, id: u32) -> Result<bool, SysError>;
     /// Runs a program on a packet or context; `ENOTSUPP` (524) for types that
     /// cannot.
     fn test_run(&self, prog: &Self::Prog, run: &TestRun<'_>) -> Result<TestRunResult, SysError>;
 
-    // Attachments.
+    // Attachments. What concerns an interface fails with `ESRCH` when nothing
+    // leads to its namespace.
 
     /// Attaches by link.
     fn attach(&self, prog: &Self::Prog, hook: &Hook) -> Result<Self::Link, SysError>;
+    /// Detaches now, whoever else holds the link. Links of tracing programs end
+    /// with their last holder instead.
+    fn detach(&self, link: &Self::Link) -> Result<(), SysError>;
     /// What the kernel says about a link.
     fn link_info(&self, link: &Self::Link) -> Result<LinkInfo, SysError>;
     /// Whether the interface has a `clsact` qdisc.
@@ -214,10 +229,15 @@ pub trait Kernel {
     fn clsact_add(&self, port: &Port) -> Result<bool, SysError>;
     /// Removes a `clsact` qdisc if no filter is left on it; whether it did.
     fn clsact_remove_if_empty(&self, port: &Port) -> Result<bool, SysError>;
-    /// Adds policyc's filter, or replaces its program in one step.
-    fn filter_set(&self, prog: &Self::Prog, place: &FilterPlace) -> Result<(), SysError>;
-    /// Removes policyc's filter; `false` if there was none.
-    fn filter_remove(&self, place: &FilterPlace) -> Result<bool, SysError>;
-    /// The id of the program of policyc's filter, if it exists.
-    fn filter_prog(&self, place: &FilterPlace) -> Result<Option<u32>, SysError>;
+    /// Adds a filter that runs the program, before all others.
+    fn filter_add(&self, prog: &Self::Prog, place: &FilterPlace) -> Result<(), SysError>;
+    /// Removes policyc's filter that runs the program with this id; `false` if
+    /// there is none.
+    fn filter_remove(&self, prog: u32, place: &FilterPlace) -> Result<bool, SysError>;
+    /// Every place that can be seen with a filter of policyc's that runs the
+    /// program with this id.
+    fn find_filters(&self, prog: u32) -> Result<Vec<FilterPlace>, SysError>;
+    /// Ids of the programs at a place in the order they run: the tcx chain, then
+    /// the filters.
+    fn chain(&self, place: &FilterPlace) -> Result<Vec<u32>, SysError>;
 }

@@ -8,17 +8,20 @@ use std::path::Path;
 use super::{Code, FilterPlace, Hook, Kernel, Object, Port};
 use crate::SysError;
 use crate::bpf::{
-    self, DebugInfo, Direction, LinkInfo, LinkTarget, Map, MapDef, MapInfo, ProgInfo, ProgLoad,
-    TestRun, TestRunResult, XdpMode,
+    self, DebugInfo, Direction, LinkInfo, LinkTarget, Map, MapDef, MapInfo, ObjectKind, ProgInfo,
+    ProgLoad, QueryTarget, TestRun, TestRunResult, XdpMode,
 };
 use crate::host::{self, Capability, FileLock, LockError};
-use crate::net::tc::{self, FilterKey};
-use crate::net::{Interface, in_netns, interface_by_name};
+use crate::net::tc::{self, Filter, FilterKey};
+use crate::net::{
+    Interface, Netns, NetnsId, in_netns_of, interface_by_name, interfaces, netns_id, visible_netns,
+};
 
-/// Priority and handle of policyc's filter: first in the chain, and a handle
-/// that says whose it is (`pc`).
+/// Priority of policyc's filters: first in the chain.
 const FILTER_PRIORITY: u16 = 1;
-const FILTER_HANDLE: u32 = 0x7063;
+/// Their handles are this (`pc`) plus the id of the program: no two are the
+/// same, whoever adds them.
+const FILTER_HANDLES: u32 = 0x7063_0000;
 const FILTER_NAME: &str = "policyc";
 
 /// The running kernel and its host.
@@ -47,12 +50,24 @@ impl Kernel for RealKernel {
         host::grace_period()
     }
 
+    fn boot_id(&self) -> Result<String, SysError> {
+        host::boot_id()
+    }
+
+    fn bpffs(&self, path: &Path) -> Result<Option<u64>, SysError> {
+        host::bpffs(path)
+    }
+
     fn ensure_bpffs(&self, path: &Path) -> Result<(), SysError> {
         host::ensure_bpffs(path)
     }
 
-    fn interface(&self, netns: Option<&Path>, name: &str) -> Result<Interface, SysError> {
-        in_netns(netns, || interface_by_name(name))
+    fn netns(&self, path: Option<&Path>) -> Result<NetnsId, SysError> {
+        netns_id(path)
+    }
+
+    fn interface(&self, netns: &Netns, name: &str) -> Result<Interface, SysError> {
+        in_netns_of(netns, || interface_by_name(name))
     }
 
     fn cgroup_id(&self, path: &Path) -> Result<u64, SysError> {
@@ -164,6 +179,14 @@ impl Kernel for RealKernel {
         bpf::prog_info(prog.as_fd())
     }
 
+    fn prog_exists(&self, id: u32) -> Result<bool, SysError> {
+        match bpf::fd_by_id(ObjectKind::Prog, id) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is(libc::ENOENT) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     fn test_run(&self, prog: &OwnedFd, run: &TestRun<'_>) -> Result<TestRunResult, SysError> {
         bpf::prog_test_run(prog.as_fd(), run)
     }
@@ -186,6 +209,14 @@ impl Kernel for RealKernel {
                 let event = bpf::perf_event_open(host::tracepoint_id(category, event)?)?;
                 bpf::link_create(prog.as_fd(), LinkTarget::PerfEvent(event.as_fd()))
             }
+        }
+    }
+
+    fn detach(&self, link: &OwnedFd) -> Result<(), SysError> {
+        match bpf::link_detach(link.as_fd()) {
+            // KERNEL: >= 5.9 has the command; EOPNOTSUPP is of tracing links.
+            Err(error) if [libc::EOPNOTSUPP, libc::EINVAL].contains(&error.errno) => Ok(()),
+            other => other,
         }
     }
 
@@ -212,29 +243,67 @@ impl Kernel for RealKernel {
         })
     }
 
-    fn filter_set(&self, prog: &OwnedFd, place: &FilterPlace) -> Result<(), SysError> {
+    fn filter_add(&self, prog: &OwnedFd, place: &FilterPlace) -> Result<(), SysError> {
+        let handle = FILTER_HANDLES.wrapping_add(bpf::prog_info(prog.as_fd())?.id);
         in_port(&place.port, |ifindex| {
-            tc::filter_replace(key(ifindex, place.direction), prog.as_fd(), FILTER_NAME)
+            let (direction, priority) = (place.direction, FILTER_PRIORITY);
+            let key = FilterKey { ifindex, direction, priority, handle };
+            tc::filter_add(key, prog.as_fd(), FILTER_NAME)
         })
     }
 
-    fn filter_remove(&self, place: &FilterPlace) -> Result<bool, SysError> {
-        if self.filter_prog(place)?.is_none() {
-            return Ok(false);
-        }
-        in_port(&place.port, |ifindex| tc::filter_remove(key(ifindex, place.direction)))
-    }
-
-    fn filter_prog(&self, place: &FilterPlace) -> Result<Option<u32>, SysError> {
+    fn filter_remove(&self, prog: u32, place: &FilterPlace) -> Result<bool, SysError> {
         in_port(&place.port, |ifindex| {
-            let ours = key(ifindex, place.direction);
             let filters = tc::filters(ifindex, place.direction)?;
-            Ok(filters
-                .into_iter()
-                .find(|f| f.key == ours && f.name.as_deref() == Some(FILTER_NAME))
-                .and_then(|f| f.prog_id))
+            match filters.into_iter().find(|filter| is_ours(filter, prog)) {
+                Some(filter) => tc::filter_remove(filter.key),
+                None => Ok(false),
+            }
         })
     }
+
+    fn find_filters(&self, prog: u32) -> Result<Vec<FilterPlace>, SysError> {
+        let mut found = Vec::new();
+        for netns in visible_netns() {
+            let places = in_netns_of(&netns, || filters_here(prog));
+            // It may be gone since it was seen.
+            found.extend(places.unwrap_or_default().into_iter().map(|(ifindex, direction)| {
+                FilterPlace { port: Port { netns: netns.clone(), ifindex }, direction }
+            }));
+        }
+        Ok(found)
+    }
+
+    fn chain(&self, place: &FilterPlace) -> Result<Vec<u32>, SysError> {
+        in_port(&place.port, |ifindex| {
+            let target = QueryTarget::Interface(ifindex);
+            let mut programs = match bpf::prog_query(target, place.direction.tcx()) {
+                // KERNEL: < 6.6 has no tcx; ENODEV is an interface that is gone.
+                Err(error) if [libc::EINVAL, libc::ENODEV].contains(&error.errno) => Vec::new(),
+                other => other?,
+            };
+            let filters = tc::filters(ifindex, place.direction)?;
+            programs.extend(filters.into_iter().filter_map(|filter| filter.prog_id));
+            Ok(programs)
+        })
+    }
+}
+
+fn is_ours(filter: &Filter, prog: u32) -> bool {
+    filter.prog_id == Some(prog) && filter.name.as_deref() == Some(FILTER_NAME)
+}
+
+/// Interfaces and directions of this namespace with a filter that runs `prog`.
+fn filters_here(prog: u32) -> Result<Vec<(u32, Direction)>, SysError> {
+    let mut found = Vec::new();
+    for interface in interfaces()? {
+        for direction in [Direction::Ingress, Direction::Egress] {
+            if tc::filters(interface.index, direction)?.iter().any(|f| is_ours(f, prog)) {
+                found.push((interface.index, direction));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// In the driver where it has XDP and takes the program (it may not with large
@@ -249,16 +318,12 @@ fn attach_xdp(prog: &OwnedFd, ifindex: u32) -> Result<OwnedFd, SysError> {
     }
 }
 
-fn key(ifindex: u32, direction: Direction) -> FilterKey {
-    FilterKey { ifindex, direction, priority: FILTER_PRIORITY, handle: FILTER_HANDLE }
-}
-
 fn in_port<T: Send>(
     port: &Port,
     f: impl FnOnce(u32) -> Result<T, SysError> + Send,
 ) -> Result<T, SysError> {
     let ifindex = port.ifindex;
-    in_netns(port.netns.as_deref(), || f(ifindex))
+    in_netns_of(&port.netns, || f(ifindex))
 }
 
 fn open(path: &Path) -> Result<Option<OwnedFd>, SysError> {

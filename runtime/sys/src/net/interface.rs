@@ -16,6 +16,19 @@ pub struct Interface {
     /// Kind as `ip -d link` prints it (`veth`, `netkit`); `None` for hardware
     /// and `lo`.
     pub kind: Option<String>,
+    /// `ARPHRD_*`: what its packets begin with.
+    pub hardware: Hardware,
+}
+
+/// `ARPHRD_*` of `include/uapi/linux/if_arp.h`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hardware(pub u16);
+
+impl Hardware {
+    /// Packets begin with an Ethernet header.
+    pub const ETHER: Self = Self(1);
+    /// So do those of the loopback.
+    pub const LOOPBACK: Self = Self(772);
 }
 
 /// Every interface of the network namespace, by index.
@@ -35,17 +48,23 @@ pub fn interfaces() -> Result<Vec<Interface>, SysError> {
 /// # Errors
 /// `ENODEV` when there is none; what netlink said.
 pub fn interface_by_name(name: &str) -> Result<Interface, SysError> {
-    interfaces()?
-        .into_iter()
-        .find(|i| i.name == name)
-        .ok_or_else(|| SysError::new("RTM_GETLINK", libc::ENODEV).about(name))
+    let mut request = LinkMessage::default();
+    request.attributes = vec![LinkAttribute::IfName(name.to_owned())];
+    let answers = netlink::get("RTM_GETLINK", RouteNetlinkMessage::GetLink(request));
+    let found = answers.map_err(|error| error.about(name))?.into_iter().find_map(interface);
+    found.ok_or_else(|| SysError::new("RTM_GETLINK", libc::ENODEV).about(name))
 }
 
 fn interface(message: RouteNetlinkMessage) -> Option<Interface> {
     let RouteNetlinkMessage::NewLink(link) = message else {
         return None;
     };
-    let mut found = Interface { index: link.header.index, name: String::new(), kind: None };
+    let mut found = Interface {
+        index: link.header.index,
+        name: String::new(),
+        kind: None,
+        hardware: Hardware(link.header.link_layer_type.into()),
+    };
     for attribute in link.attributes {
         match attribute {
             LinkAttribute::IfName(name) => found.name = name,

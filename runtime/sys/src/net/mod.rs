@@ -8,5 +8,5 @@ mod netlink;
 mod netns;
 pub mod tc;
 
-pub use interface::{Interface, interface_by_name, interfaces};
-pub use netns::{in_netns, in_new_netns};
+pub use interface::{Hardware, Interface, interface_by_name, interfaces};
+pub use netns::{Netns, NetnsId, in_netns, in_netns_of, in_new_netns, netns_id, visible_netns};

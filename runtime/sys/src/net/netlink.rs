@@ -20,6 +20,14 @@ pub(super) fn change(
     exchange(call, message, NLM_F_REQUEST | NLM_F_ACK | flags).map(drop)
 }
 
+/// Sends a request for one thing and returns the answers.
+pub(super) fn get(
+    call: &'static str,
+    message: RouteNetlinkMessage,
+) -> Result<Vec<RouteNetlinkMessage>, SysError> {
+    exchange(call, message, NLM_F_REQUEST | NLM_F_ACK)
+}
+
 /// Sends a request for a list and returns all of it.
 pub(super) fn dump(
     call: &'static str,

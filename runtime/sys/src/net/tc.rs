@@ -1,12 +1,12 @@
 //! The `clsact` qdisc and its BPF filters.
 //!
-//! A filter is known by interface, direction, priority and handle; whoever
-//! wants to find its own again uses a fixed pair of the last two.
+//! A filter is known by interface, direction, priority and handle; what it runs
+//! by the id of its program.
 //! Source: `net/sched/cls_bpf.c`, `include/uapi/linux/pkt_cls.h`.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::tc::{
     TcAttribute, TcBpfFlags, TcFilterBpfOption, TcHandle, TcMessage, TcOption,
@@ -90,11 +90,13 @@ pub fn clsact_remove(ifindex: u32) -> Result<bool, SysError> {
     }
 }
 
-/// Adds a direct-action BPF filter, or replaces the one at `key` in one step.
+/// Adds a direct-action BPF filter.
 ///
 /// # Errors
-/// What netlink said: `ENOENT` or `EINVAL` without `clsact`.
-pub fn filter_replace(key: FilterKey, prog: BorrowedFd<'_>, name: &str) -> Result<(), SysError> {
+/// What netlink said: `EEXIST` when there is one at `key`, `ENOENT` or `EINVAL`
+/// without `clsact`, `EINVAL` when filters of another kind or protocol have the
+/// priority.
+pub fn filter_add(key: FilterKey, prog: BorrowedFd<'_>, name: &str) -> Result<(), SysError> {
     let mut message = filter(key);
     message.attributes = vec![
         TcAttribute::Kind("bpf".to_owned()),
@@ -105,7 +107,7 @@ pub fn filter_replace(key: FilterKey, prog: BorrowedFd<'_>, name: &str) -> Resul
         ]),
     ];
     let message = RouteNetlinkMessage::NewTrafficFilter(message);
-    netlink::change("RTM_NEWTFILTER", message, NLM_F_CREATE | NLM_F_REPLACE)
+    netlink::change("RTM_NEWTFILTER", message, NLM_F_CREATE | NLM_F_EXCL)
 }
 
 /// Removes the filter at `key`; `false` if it, its qdisc or its interface was

@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 
 use super::objects::{FakeLink, FakeMap, FakeProg, LinkObject, MapObject, ProgObject};
 use crate::kernel::{FilterPlace, Hook, Port};
-use crate::net::Interface;
+use crate::net::{Hardware, Interface, Netns, NetnsId};
 
 /// A pinned object.
 #[derive(Clone, Debug)]
@@ -36,13 +36,17 @@ pub(super) struct State {
     pub(super) now: Cell<u64>,
     pub(super) has_tcx: Cell<bool>,
     pub(super) locked: Cell<bool>,
-    pub(super) interfaces: RefCell<BTreeMap<(Option<PathBuf>, String), Interface>>,
+    pub(super) boots: Cell<u32>,
+    /// What the paths mean; `None` is the namespace of every process.
+    pub(super) netns: RefCell<BTreeMap<Option<PathBuf>, NetnsId>>,
+    pub(super) interfaces: RefCell<BTreeMap<(NetnsId, String), Interface>>,
     pub(super) cgroups: RefCell<BTreeMap<PathBuf, u64>>,
     pub(super) files: RefCell<BTreeMap<PathBuf, Vec<u8>>>,
     pub(super) dirs: RefCell<BTreeSet<PathBuf>>,
     pub(super) pins: RefCell<BTreeMap<PathBuf, Pin>>,
     pub(super) qdiscs: RefCell<BTreeSet<Port>>,
-    pub(super) filters: RefCell<BTreeMap<FilterPlace, FakeProg>>,
+    /// By place and id of the program.
+    pub(super) filters: RefCell<BTreeMap<(FilterPlace, u32), FakeProg>>,
     pub(super) maps: RefCell<Vec<Weak<MapObject>>>,
     pub(super) progs: RefCell<Vec<Weak<ProgObject>>>,
     pub(super) links: RefCell<Vec<Weak<LinkObject>>>,
@@ -53,6 +57,7 @@ impl FakeHost {
     pub fn new() -> Self {
         let host = Self::default();
         host.0.has_tcx.set(true);
+        host.add_netns(None);
         host
     }
 
@@ -62,22 +67,45 @@ impl FakeHost {
         self
     }
 
-    /// Adds an interface to a network namespace and returns its index.
+    /// Makes a new network namespace at the path; what the path meant before
+    /// stays, without it.
+    pub fn add_netns(&self, path: Option<&Path>) {
+        let id = NetnsId { dev: 4, ino: u64::from(self.next_id()) };
+        self.0.netns.borrow_mut().insert(path.map(Path::to_owned), id);
+    }
+
+    /// Takes the path of a network namespace away: nothing leads to it any more.
+    pub fn hide_netns(&self, path: &Path) {
+        self.0.netns.borrow_mut().remove(&Some(path.to_owned()));
+    }
+
+    /// Adds an Ethernet interface to a network namespace and returns its index.
     pub fn add_interface(&self, netns: Option<&Path>, name: &str) -> u32 {
+        self.add_hardware(netns, name, Hardware::ETHER)
+    }
+
+    /// Adds an interface of another sort.
+    pub fn add_hardware(&self, netns: Option<&Path>, name: &str, hardware: Hardware) -> u32 {
         let index = self.next_id();
-        let interface = Interface { index, name: name.to_owned(), kind: Some("veth".to_owned()) };
-        let key = (netns.map(Path::to_owned), name.to_owned());
+        let (name, kind) = (name.to_owned(), Some("veth".to_owned()));
+        let key = (self.netns(netns), name.clone());
+        let interface = Interface { index, name, kind, hardware };
         self.0.interfaces.borrow_mut().insert(key, interface);
         index
     }
 
+    fn netns(&self, path: Option<&Path>) -> NetnsId {
+        self.0.netns(path).expect("a namespace that was added")
+    }
+
     /// Removes an interface: its links stay but do nothing, its filters go.
     pub fn remove_interface(&self, netns: Option<&Path>, name: &str) {
-        let key = (netns.map(Path::to_owned), name.to_owned());
+        let key = (self.netns(netns), name.to_owned());
         let Some(interface) = self.0.interfaces.borrow_mut().remove(&key) else { return };
-        let port = Port { netns: netns.map(Path::to_owned), ifindex: interface.index };
+        let netns = Netns { id: key.0, path: netns.map(Path::to_owned) };
+        let port = Port { netns, ifindex: interface.index };
         self.0.qdiscs.borrow_mut().remove(&port);
-        self.0.filters.borrow_mut().retain(|place, _| place.port != port);
+        self.0.filters.borrow_mut().retain(|(place, _), _| place.port != port);
         for link in self.0.links.borrow().iter().filter_map(Weak::upgrade) {
             match &link.hook {
                 Hook::Tcx { port: own, .. } | Hook::Xdp { port: own } if *own == port => {
@@ -102,6 +130,7 @@ impl FakeHost {
     /// Restarts the machine: pins, links, filters and namespaces' state are
     /// gone, files stay.
     pub fn reboot(&self) {
+        self.0.boots.set(self.0.boots.get() + 1);
         self.0.pins.borrow_mut().clear();
         self.0.filters.borrow_mut().clear();
         self.0.qdiscs.borrow_mut().clear();
@@ -117,7 +146,7 @@ impl FakeHost {
         let filters = self.0.filters.borrow();
         let by_filter = filters
             .iter()
-            .map(|(p, prog)| Attached { place: format!("{p:?}"), prog: prog.clone() });
+            .map(|((p, _), prog)| Attached { place: format!("{p:?}"), prog: prog.clone() });
         by_link.chain(by_filter).collect()
     }
 
@@ -131,7 +160,7 @@ impl FakeHost {
         found.extend(alive(&state.links, |l| format!("link {} {:?}", l.id, l.hook)));
         found.extend(state.pins.borrow().keys().map(|p| format!("pin {}", p.display())));
         found.extend(state.dirs.borrow().iter().map(|p| format!("dir {}", p.display())));
-        found.extend(state.filters.borrow().keys().map(|p| format!("filter {p:?}")));
+        found.extend(state.filters.borrow().keys().map(|(p, _)| format!("filter {p:?}")));
         found.extend(state.qdiscs.borrow().iter().map(|p| format!("qdisc {p:?}")));
         found.extend(state.files.borrow().keys().map(|p| format!("file {}", p.display())));
         found

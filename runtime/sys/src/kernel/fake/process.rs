@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use super::host::{FakeHost, Pin, State};
 use super::objects::{FakeLink, FakeMap, FakeProg, LinkObject, MapObject, ProgObject};
@@ -13,7 +13,7 @@ use crate::bpf::{
 };
 use crate::host::{Capability, LockError};
 use crate::kernel::{Code, FilterPlace, Hook, Kernel, Object, Port};
-use crate::net::Interface;
+use crate::net::{Interface, Netns, NetnsId};
 
 /// What happens at a chosen call.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,7 @@ pub struct FakeKernel {
     calls: RefCell<Vec<&'static str>>,
     fault: Option<Fault>,
     missing: Vec<Capability>,
+    bpffs: Option<u64>,
     retval: Cell<Option<u32>>,
 }
 
@@ -52,6 +53,7 @@ impl FakeKernel {
             calls: RefCell::default(),
             fault: None,
             missing: Vec::new(),
+            bpffs: Some(1),
             retval: Cell::new(None),
         }
     }
@@ -67,6 +69,13 @@ impl FakeKernel {
     #[must_use]
     pub fn killed_at(mut self, at: usize) -> Self {
         self.fault = Some(Fault::Die { at });
+        self
+    }
+
+    /// It is in a mount namespace without the BPF file system.
+    #[must_use]
+    pub fn without_bpffs(mut self) -> Self {
+        self.bpffs = None;
         self
     }
 
@@ -98,6 +107,12 @@ impl FakeKernel {
             }
             _ => Ok(&self.host.0),
         }
+    }
+
+    /// What this process sees pinned at the path.
+    fn pinned(&self, call: &'static str, path: &Path) -> Result<Option<Pin>, SysError> {
+        let pins = self.enter(call)?.pins.borrow();
+        Ok(self.bpffs.and_then(|_| pins.get(path).cloned()))
     }
 
     fn error(call: &'static str, errno: i32, about: &Path) -> SysError {
@@ -132,14 +147,28 @@ impl Kernel for FakeKernel {
         self.enter("grace_period").map(drop)
     }
 
-    fn ensure_bpffs(&self, _: &Path) -> Result<(), SysError> {
-        self.enter("ensure_bpffs").map(drop)
+    fn boot_id(&self) -> Result<String, SysError> {
+        Ok(format!("boot {}", self.enter("boot_id")?.boots.get()))
     }
 
-    fn interface(&self, netns: Option<&Path>, name: &str) -> Result<Interface, SysError> {
+    fn bpffs(&self, _: &Path) -> Result<Option<u64>, SysError> {
+        self.enter("bpffs").map(|_| self.bpffs)
+    }
+
+    fn ensure_bpffs(&self, path: &Path) -> Result<(), SysError> {
+        self.enter("ensure_bpffs")?;
+        self.bpffs.map(drop).ok_or_else(|| Self::error("mount", libc::EINVAL, path))
+    }
+
+    fn netns(&self, path: Option<&Path>) -> Result<NetnsId, SysError> {
+        let found = self.enter("netns")?.netns(path);
+        found.ok_or_else(|| SysError::new("stat", libc::ENOENT))
+    }
+
+    fn interface(&self, netns: &Netns, name: &str) -> Result<Interface, SysError> {
         let state = self.enter("interface")?;
-        let key = (netns.map(Path::to_owned), name.to_owned());
-        let found = state.interfaces.borrow().get(&key).cloned();
+        state.see(netns)?;
+        let found = state.interfaces.borrow().get(&(netns.id, name.to_owned())).cloned();
         found.ok_or_else(|| SysError::new("RTM_GETLINK", libc::ENODEV).about(name))
     }
 
@@ -218,24 +247,24 @@ impl Kernel for FakeKernel {
     }
 
     fn open_map(&self, path: &Path) -> Result<Option<FakeMap>, SysError> {
-        match self.enter("open_map")?.pins.borrow().get(path) {
-            Some(Pin::Map(map)) => Ok(Some(map.clone())),
+        match self.pinned("open_map", path)? {
+            Some(Pin::Map(map)) => Ok(Some(map)),
             Some(_) => Err(Self::error("BPF_OBJ_GET_INFO_BY_FD", libc::EINVAL, path)),
             None => Ok(None),
         }
     }
 
     fn open_prog(&self, path: &Path) -> Result<Option<FakeProg>, SysError> {
-        match self.enter("open_prog")?.pins.borrow().get(path) {
-            Some(Pin::Prog(prog)) => Ok(Some(prog.clone())),
+        match self.pinned("open_prog", path)? {
+            Some(Pin::Prog(prog)) => Ok(Some(prog)),
             Some(_) => Err(Self::error("BPF_OBJ_GET", libc::EINVAL, path)),
             None => Ok(None),
         }
     }
 
     fn open_link(&self, path: &Path) -> Result<Option<FakeLink>, SysError> {
-        match self.enter("open_link")?.pins.borrow().get(path) {
-            Some(Pin::Link(link)) => Ok(Some(link.clone())),
+        match self.pinned("open_link", path)? {
+            Some(Pin::Link(link)) => Ok(Some(link)),
             Some(_) => Err(Self::error("BPF_OBJ_GET", libc::EINVAL, path)),
             None => Ok(None),
         }
@@ -328,6 +357,12 @@ impl Kernel for FakeKernel {
         })
     }
 
+    fn prog_exists(&self, id: u32) -> Result<bool, SysError> {
+        let state = self.enter("prog_exists")?;
+        let progs = state.progs.borrow();
+        Ok(progs.iter().filter_map(Weak::upgrade).any(|prog| prog.id == id))
+    }
+
     fn test_run(&self, prog: &FakeProg, run: &TestRun<'_>) -> Result<TestRunResult, SysError> {
         self.enter("test_run")?;
         let allow = match prog.0.prog_type {
@@ -364,6 +399,15 @@ impl Kernel for FakeKernel {
         Ok(FakeLink(link))
     }
 
+    fn detach(&self, link: &FakeLink) -> Result<(), SysError> {
+        self.enter("detach")?;
+        let tracing = matches!(link.0.hook, Hook::RawTracepoint { .. } | Hook::Tracepoint { .. });
+        if !tracing {
+            link.0.dead.set(true);
+        }
+        Ok(())
+    }
+
     fn link_info(&self, link: &FakeLink) -> Result<LinkInfo, SysError> {
         let state = self.enter("link_info")?;
         let alive = |port: &Port| if link.0.dead.get() { 0 } else { port.ifindex };
@@ -384,11 +428,13 @@ impl Kernel for FakeKernel {
 
     fn has_clsact(&self, port: &Port) -> Result<bool, SysError> {
         let state = self.enter("has_clsact")?;
+        state.see(&port.netns)?;
         Ok(state.qdiscs.borrow().contains(port))
     }
 
     fn clsact_add(&self, port: &Port) -> Result<bool, SysError> {
         let state = self.enter("clsact_add")?;
+        state.see(&port.netns)?;
         if !state.has_port(port) {
             return Err(SysError::new("RTM_NEWQDISC", libc::ENODEV));
         }
@@ -397,38 +443,66 @@ impl Kernel for FakeKernel {
 
     fn clsact_remove_if_empty(&self, port: &Port) -> Result<bool, SysError> {
         let state = self.enter("clsact_remove_if_empty")?;
-        if state.filters.borrow().keys().any(|place| place.port == *port) {
+        state.see(&port.netns)?;
+        if state.filters.borrow().keys().any(|(place, _)| place.port == *port) {
             return Ok(false);
         }
         Ok(state.qdiscs.borrow_mut().remove(port))
     }
 
-    fn filter_set(&self, prog: &FakeProg, place: &FilterPlace) -> Result<(), SysError> {
-        let state = self.enter("filter_set")?;
+    fn filter_add(&self, prog: &FakeProg, place: &FilterPlace) -> Result<(), SysError> {
+        let state = self.enter("filter_add")?;
         if !state.qdiscs.borrow().contains(&place.port) {
             return Err(SysError::new("RTM_NEWTFILTER", libc::EINVAL));
         }
-        state.filters.borrow_mut().insert(place.clone(), prog.clone());
+        state.filters.borrow_mut().insert((place.clone(), prog.id()), prog.clone());
         Ok(())
     }
 
-    fn filter_remove(&self, place: &FilterPlace) -> Result<bool, SysError> {
+    fn filter_remove(&self, prog: u32, place: &FilterPlace) -> Result<bool, SysError> {
         let state = self.enter("filter_remove")?;
-        Ok(state.filters.borrow_mut().remove(place).is_some())
+        state.see(&place.port.netns)?;
+        Ok(state.filters.borrow_mut().remove(&(place.clone(), prog)).is_some())
     }
 
-    fn filter_prog(&self, place: &FilterPlace) -> Result<Option<u32>, SysError> {
-        let state = self.enter("filter_prog")?;
-        Ok(state.filters.borrow().get(place).map(FakeProg::id))
+    fn find_filters(&self, prog: u32) -> Result<Vec<FilterPlace>, SysError> {
+        let state = self.enter("find_filters")?;
+        let filters = state.filters.borrow();
+        let ours = filters
+            .keys()
+            .filter(|(place, id)| *id == prog && state.see(&place.port.netns).is_ok());
+        Ok(ours.map(|(place, _)| place.clone()).collect())
+    }
+
+    fn chain(&self, place: &FilterPlace) -> Result<Vec<u32>, SysError> {
+        let state = self.enter("chain")?;
+        state.see(&place.port.netns)?;
+        let hook = Hook::Tcx { port: place.port.clone(), direction: place.direction };
+        let links = state.links.borrow();
+        let here = links.iter().rev().filter_map(Weak::upgrade);
+        let here = here.filter(|link| link.hook == hook && !link.dead.get());
+        let filters = state.filters.borrow();
+        let behind = filters.keys().filter(|(other, _)| other == place).map(|(_, id)| *id);
+        Ok(here.map(|link| link.prog.id()).chain(behind).collect())
     }
 }
 
 impl State {
+    /// The namespace at a path.
+    pub(super) fn netns(&self, path: Option<&Path>) -> Option<NetnsId> {
+        self.netns.borrow().get(&path.map(Path::to_owned)).copied()
+    }
+
+    /// Fails when nothing leads to the namespace.
+    fn see(&self, netns: &Netns) -> Result<(), SysError> {
+        let seen = self.netns.borrow().values().any(|id| *id == netns.id);
+        if seen { Ok(()) } else { Err(SysError::new("setns", libc::ESRCH)) }
+    }
     fn has_port(&self, port: &Port) -> bool {
         self.interfaces
             .borrow()
             .iter()
-            .any(|((netns, _), i)| *netns == port.netns && i.index == port.ifindex)
+            .any(|((netns, _), i)| *netns == port.netns.id && i.index == port.ifindex)
     }
 }
 
