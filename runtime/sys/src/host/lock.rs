@@ -3,6 +3,8 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -16,8 +18,10 @@ pub struct FileLock {
 
 impl Drop for FileLock {
     /// Says so rather than only closing: a child that another thread is just
-    /// starting holds a copy of the descriptor until it executes.
+    /// starting holds a copy of the descriptor until it executes. The name goes
+    /// first, so that it is never taken for the next holder's.
     fn drop(&mut self) {
+        let _ = self.file.set_len(0);
         let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
@@ -55,9 +59,7 @@ impl FileLock {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == libc::EWOULDBLOCK => {
-                let mut by = String::new();
-                let _ = file.read_to_string(&mut by);
-                return Err(LockError::Held(by.trim().to_owned()));
+                return Err(LockError::Held(holder_in(&mut file)));
             }
             Err(error) => {
                 return Err(LockError::Sys(
@@ -70,4 +72,18 @@ impl FileLock {
         writeln!(file, "{holder}").map_err(io("write"))?;
         Ok(Self { file })
     }
+}
+
+/// What the holder wrote. Whoever took the lock just now writes it at once.
+fn holder_in(file: &mut File) -> String {
+    let mut by = String::new();
+    for _ in 0..100 {
+        let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_string(&mut by));
+        if read.is_err() || by.ends_with('\n') {
+            break;
+        }
+        by.clear();
+        thread::sleep(Duration::from_millis(1));
+    }
+    by.trim().to_owned()
 }
