@@ -59,9 +59,9 @@ impl Outcome {
             Ok(lineup) => lineup,
             Err(error) => return self.wrong.push(format!("{}: {error}", case.id)),
         };
-        let mut short = Lineup::new(&built, Field::Short).unwrap();
+        let mut short = (step > 1).then(|| Lineup::new(&built, Field::Short).unwrap());
         for (number, claim) in case.claims.iter().enumerate() {
-            let lineup = if number % step == 0 { &mut all } else { &mut short };
+            let lineup = short.as_mut().filter(|_| number % step != 0).unwrap_or(&mut all);
             let result = lineup.judge(&claim.flow, &mut self.tally);
             let result = result.and_then(|verdict| verify(case, claim, &verdict, inventory));
             self.wrong.extend(result.err().map(|wrong| format!("{}: {wrong}", case.id)));

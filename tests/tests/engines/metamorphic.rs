@@ -18,10 +18,12 @@ use crate::cilium;
 use crate::say::say;
 
 /// Every how many cases programs are built too: the decision is asked for all.
-const BUILT: usize = 20;
+const BUILT: usize = 60;
 
-/// A rewriting that must not matter, by name.
-const REWRITINGS: [(&str, fn(&mut Vec<Rule>)); 6] = [
+/// A rewriting that must not matter, with its name.
+type Rewriting = (&'static str, fn(&mut Vec<Rule>));
+
+const REWRITINGS: [Rewriting; 6] = [
     ("rules reversed", |rules| rules.reverse()),
     ("rules twice", |rules| rules.extend(rules.clone())),
     ("entries reversed", |rules| rules.iter_mut().for_each(|rule| rule.entries.reverse())),

@@ -177,7 +177,7 @@ fn programs_of_generated_policies() {
     let has_kernel = has_kernel(name);
     let mut tally = Tally::default();
     let mut number = 0;
-    check(name, 40, &scenarios(60), |scenario| {
+    check(name, 24, &scenarios(60), |scenario| {
         let (session, policy) = scenario.read()?;
         let built = compile_policy(&session, policy).map_err(fail)?;
         let Some(built) = built else { return Ok(()) };
