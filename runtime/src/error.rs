@@ -204,6 +204,9 @@ pub enum Error {
     /// The kernel has no event ring to read.
     #[error("nothing to observe: {0}")]
     NoEvents(&'static str),
+    /// Another process reads the events.
+    #[error("somebody observes already: each event can be read once")]
+    Observed,
     /// A system call failed.
     #[error("cannot {doing}: {error}")]
     Sys {
@@ -290,6 +293,7 @@ impl Error {
                  namespace, or when that is gone"
             }
             Self::Journal { .. } => "`policyc remove --all` starts afresh",
+            Self::Observed => "end the other `policyc observe`",
             Self::NoEvents(_) => "apply an artifact that reports events",
             Self::Sys { error, .. } if error.is(errno::EPERM) => {
                 "run as root, or grant CAP_BPF and CAP_NET_ADMIN"

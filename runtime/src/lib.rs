@@ -42,7 +42,7 @@ pub use host::{Dirs, Host};
 pub use observe::Events;
 pub use point::{Mechanism, Point};
 pub use remove::remove;
-pub use restore::last_applied;
+pub use restore::{artifact_of, last_applied};
 pub use status::{Counter, Drift, GateStatus, Live, Status, status};
 
 #[cfg(test)]

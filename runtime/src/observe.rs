@@ -6,10 +6,12 @@
 //! Does not know: how many records the kernel had no room for, unless the
 //! artifact counts them.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use policyc_sys::bpf::{Map, obj_get};
 use policyc_sys::errno;
+use policyc_sys::host::DirLock;
 use policyc_sys::ringbuf::Ringbuf;
 
 use crate::error::{Error, OrDoing};
@@ -18,41 +20,57 @@ use crate::host::Dirs;
 /// The only reader of the events of a host.
 #[derive(Debug)]
 pub struct Events {
+    shared: PathBuf,
     ring: Ringbuf,
     lost: Option<Map>,
+    /// Of the directory of the ring, not to share the records with another
+    /// reader.
+    _lock: DirLock,
 }
 
 impl Events {
     /// Opens the ring that every generation shares.
     ///
     /// # Errors
-    /// [`Error::NoEvents`] when nothing is live or it reports no events.
+    /// [`Error::NoEvents`] when nothing is live or it reports no events;
+    /// [`Error::Observed`] when there is another reader.
     pub fn open(dirs: &Dirs) -> Result<Self, Error> {
-        let open = |name: &str| match obj_get(&dirs.shared().join(name)) {
-            Ok(fd) => Map::from_fd(fd).map(Some),
-            Err(error) if error.is(errno::ENOENT) => Ok(None),
-            Err(error) => Err(error),
-        };
-        let ring = open("events").or_doing("open the event ring")?;
-        let ring = ring.ok_or(Error::NoEvents("no event ring is pinned"))?;
+        Self::open_in(dirs.shared())
+    }
+
+    fn open_in(shared: PathBuf) -> Result<Self, Error> {
+        let none = || Error::NoEvents("no event ring is pinned");
+        let ring = open(&shared, "events")?.ok_or_else(none)?;
+        let lock = DirLock::acquire(&shared).or_doing("lock the event ring")?;
         let ring = Ringbuf::new(ring).or_doing("map the event ring")?;
-        Ok(Self { ring, lost: open("events_lost").or_doing("open the counter of lost events")? })
+        let lost = open(&shared, "events_lost")?;
+        Ok(Self { shared, ring, lost, _lock: lock.ok_or(Error::Observed)? })
     }
 
     /// The next record, or `None` when none came within `timeout` or a signal
-    /// did.
+    /// did. When none came and the pinned ring is another one by now (after
+    /// `remove` and `apply`), later records are read from that.
     ///
     /// # Errors
-    /// What poll said.
+    /// What poll said; as [`Events::open`] for another ring.
     pub fn next_within(&mut self, timeout: Duration) -> Result<Option<Vec<u8>>, Error> {
         if let Some(record) = self.ring.next_record() {
             return Ok(Some(record));
         }
         match self.ring.wait(timeout) {
-            Ok(_) => Ok(self.ring.next_record()),
+            Ok(true) => Ok(self.ring.next_record()),
+            Ok(false) => self.follow().map(|()| None),
             Err(error) if error.is(errno::EINTR) => Ok(None),
             Err(error) => Err(Error::sys("wait for events", error)),
         }
+    }
+
+    fn follow(&mut self) -> Result<(), Error> {
+        let pinned = open(&self.shared, "events")?;
+        if pinned.is_some_and(|ring| ring.info().id != self.ring.id()) {
+            *self = Self::open_in(self.shared.clone())?;
+        }
+        Ok(())
     }
 
     /// Records the kernel had no room for since the ring was made, over all
@@ -76,4 +94,13 @@ impl Iterator for Events {
     fn next(&mut self) -> Option<Vec<u8>> {
         self.ring.next_record()
     }
+}
+
+fn open(shared: &Path, name: &str) -> Result<Option<Map>, Error> {
+    let found = match obj_get(&shared.join(name)) {
+        Ok(fd) => Map::from_fd(fd).map(Some),
+        Err(error) if error.is(errno::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    };
+    found.or_doing("open the event ring")
 }

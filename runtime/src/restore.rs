@@ -12,6 +12,22 @@ use crate::host::Host;
 pub(crate) const ARTIFACT: &str = "artifact";
 pub(crate) const BINDINGS: &str = "bindings.json";
 
+/// The artifact of the generation whose number ends in these 32 bits, as records
+/// carry them; `None` unless it is the one that judges or the one before.
+///
+/// # Errors
+/// [`Error::Artifact`] when the copy was altered; what failed.
+pub fn artifact_of<K: Kernel>(host: &Host<'_, K>, number: u32) -> Result<Option<Artifact>, Error> {
+    let copies = host.dirs.copies();
+    let names = host.kernel.list_dir(&copies).or_doing("list a directory")?;
+    let is_it = |name: &&String| name.parse::<u64>().is_ok_and(|n| n as u32 == number);
+    let Some(name) = names.iter().find(is_it) else { return Ok(None) };
+    let path = copies.join(name).join(ARTIFACT);
+    let bytes = host.kernel.read_file(&path).or_doing("read a copy")?;
+    let artifact = bytes.map(|bytes| Artifact::from_bytes(&bytes)).transpose();
+    artifact.map_err(|error| Error::Artifact(error.to_string()))
+}
+
 /// The artifact and bindings of the generation that judges now; after boot, of
 /// the one that did. `None` if there is neither.
 ///

@@ -136,6 +136,9 @@ fn swap_keeps_adds_and_removes_gates() {
     let before = host.attached();
     let outcome = run(&FakeKernel::new(&host), &SECOND, Options::default()).expect("applies");
     assert_eq!((outcome.generation, outcome.new_gates, outcome.old_gates), (2, 3, 2));
+    let left: Vec<_> = outcome.left.iter().map(ToString::to_string).collect();
+    let cgroup = "of cgroup /sys/fs/cgroup/web";
+    assert_eq!(left, [format!("ingress {cgroup}"), format!("egress {cgroup}")]);
     let after = host.attached();
     let same = |a: &&policyc_sys::kernel::fake::Attached| {
         before.iter().any(|b| b.prog.id() == a.prog.id())

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use policyc_bpf::{AttachHint, Manifest, Subject};
 use policyc_runtime::{Attach, Binding, Bindings, Port, Side};
+use policyc_sys::host::{cgroup_id, cgroup2_mount};
 use policyc_sys::net::{in_netns, interface_by_name, interfaces};
+use policyc_sys::{SysError, errno};
 
 /// Reads a bindings file: `kind: Bindings` of `policyc.io/v1alpha1`.
 ///
@@ -27,42 +29,62 @@ pub fn read(text: &str) -> Result<Bindings, String> {
     serde_json::from_value(document.into()).map_err(|error| error.to_string())
 }
 
+/// What an artifact's inventory hints at, on this host.
+#[derive(Debug, Default)]
+pub struct Hinted {
+    /// Where the local subjects are attached.
+    pub bindings: Bindings,
+    /// Subjects whose hint names nothing that is here: they are not local, or
+    /// not here yet.
+    pub not_local: Vec<String>,
+}
+
 /// The bindings that an artifact's inventory hints at, for what is there on this
-/// host. What is not there is not local.
+/// host.
 ///
 /// # Errors
 /// In words, when the host cannot be looked at.
-pub fn from_hints(manifest: &Manifest) -> Result<Bindings, String> {
-    let mut bindings = Vec::new();
+pub fn from_hints(manifest: &Manifest) -> Result<Hinted, String> {
+    let mut hinted = Hinted::default();
     for subject in &manifest.subjects {
         let Some(hint) = &subject.attach else { continue };
-        bindings.extend(local(subject, hint)?);
+        let found = local(subject, hint).map_err(|error| format!("`{}`: {error}", subject.name))?;
+        if found.is_empty() {
+            hinted.not_local.push(subject.name.clone());
+        }
+        hinted.bindings.bindings.extend(found);
     }
-    Ok(Bindings { bindings })
+    Ok(hinted)
 }
 
-fn local(subject: &Subject, hint: &AttachHint) -> Result<Vec<Binding>, String> {
+/// Where a subject is attached; nowhere if it is not local.
+fn local(subject: &Subject, hint: &AttachHint) -> Result<Vec<Binding>, SysError> {
     let bind = |attach| Binding { subject: subject.name.clone(), attach };
-    let cgroup =
-        |path: PathBuf| if path.is_dir() { vec![bind(Attach::Cgroup { path })] } else { vec![] };
-    Ok(match hint {
+    let attaches: Vec<Attach> = match hint {
         // The interface by which the host reaches the workload.
-        AttachHint::Interface(name) => match interface_by_name(name) {
-            Ok(_) => {
-                let port = Port { interface: name.clone(), netns: None, side: Side::Host };
-                vec![bind(Attach::Tc(port))]
-            }
-            Err(_) => Vec::new(),
-        },
+        AttachHint::Interface(name) => {
+            let port = Port { interface: name.clone(), netns: None, side: Side::Host };
+            if_there(interface_by_name(name))?.map(|_| Attach::Tc(port)).into_iter().collect()
+        }
         AttachHint::Netns(netns) => {
             let path = netns_path(netns);
-            let found = interfaces_of(&path)?;
+            let found = if_there(in_netns(Some(&path), interfaces))?.unwrap_or_default();
+            let names = found.into_iter().map(|i| i.name).filter(|name| name != "lo");
             let port = |interface| Port { interface, netns: Some(path.clone()), side: Side::Own };
-            found.into_iter().map(|name| bind(Attach::Tc(port(name)))).collect()
+            names.map(|name| Attach::Tc(port(name))).collect()
         }
-        AttachHint::Cgroup(path) => cgroup(cgroup_path(path)?),
-        AttachHint::SystemdUnit(unit) => cgroup(cgroup_path(&format!("system.slice/{unit}"))?),
-    })
+        AttachHint::Cgroup(path) => cgroup(Path::new(path))?,
+        AttachHint::SystemdUnit(unit) => cgroup(&Path::new("system.slice").join(unit))?,
+    };
+    Ok(attaches.into_iter().map(bind).collect())
+}
+
+/// `None` when what was looked for is not there; other errors stay.
+fn if_there<T>(found: Result<T, SysError>) -> Result<Option<T>, SysError> {
+    match found {
+        Err(error) if error.is(errno::ENODEV) || error.is(errno::ENOENT) => Ok(None),
+        other => other.map(Some),
+    }
 }
 
 /// A name is one of `ip netns`.
@@ -70,20 +92,17 @@ fn netns_path(netns: &str) -> PathBuf {
     if netns.contains('/') { PathBuf::from(netns) } else { Path::new("/run/netns").join(netns) }
 }
 
-/// The interfaces of a namespace but the loopback; none if there is no such
-/// namespace.
-fn interfaces_of(netns: &Path) -> Result<Vec<String>, String> {
-    if !netns.exists() {
-        return Ok(Vec::new());
-    }
-    let found = in_netns(Some(netns), interfaces).map_err(|error| error.to_string())?;
-    Ok(found.into_iter().map(|i| i.name).filter(|name| name != "lo").collect())
+/// A control group by its path in the hierarchy, or below where that is mounted.
+fn cgroup(path: &Path) -> Result<Vec<Attach>, SysError> {
+    let path = if path.starts_with("/sys/fs/cgroup") {
+        path.to_owned()
+    } else {
+        let Some(mount) = if_there(cgroup2_mount())? else { return Ok(Vec::new()) };
+        mount.join(path.strip_prefix("/").unwrap_or(path))
+    };
+    let found = if_there(cgroup_id(&path))?;
+    Ok(found.map(|_| Attach::Cgroup { path }).into_iter().collect())
 }
 
-fn cgroup_path(path: &str) -> Result<PathBuf, String> {
-    if path.starts_with("/sys/fs/cgroup") {
-        return Ok(PathBuf::from(path));
-    }
-    let mount = policyc_sys::host::cgroup2_mount().map_err(|error| error.to_string())?;
-    Ok(mount.join(path.trim_start_matches('/')))
-}
+#[cfg(test)]
+mod tests;

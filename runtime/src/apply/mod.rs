@@ -54,6 +54,9 @@ pub struct Outcome {
     /// Gates that were removed because nothing is judged there any more; with
     /// a pending confirmation those that will be.
     pub old_gates: usize,
+    /// Where something was judged and nothing is any more; with a pending
+    /// confirmation, nothing will be.
+    pub left: Vec<Point>,
     /// How long it waits for its confirmation.
     pub confirm_within: Option<Duration>,
 }
@@ -82,7 +85,7 @@ pub fn apply<K: Kernel>(
     plan.check(host, &journal)?;
     let generation = load::load(host, artifact, &plan, options)?;
     dry_run::dry_run(host, artifact, &generation)?;
-    let outcome = plan.outcome(artifact, &options);
+    let outcome = plan.outcome(artifact, &options, &journal);
     if options.dry_run {
         return Ok(outcome);
     }

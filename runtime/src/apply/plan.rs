@@ -8,7 +8,7 @@ use super::{Options, Outcome};
 use crate::error::Error;
 use crate::host::Host;
 use crate::journal::{Gate, HeldBy, Home, Journal, Judged, Record};
-use crate::point::Mechanism;
+use crate::point::{Mechanism, Point};
 use crate::state::Parity;
 use crate::status::drift;
 
@@ -123,7 +123,15 @@ impl Plan {
     }
 
     /// What applying it comes to, before it is live.
-    pub(super) fn outcome(&self, artifact: &Artifact, options: &Options) -> Outcome {
+    pub(super) fn outcome(
+        &self,
+        artifact: &Artifact,
+        options: &Options,
+        journal: &Journal,
+    ) -> Outcome {
+        let stays = |point: &Point| self.gates.iter().any(|gate| gate.wanted.point == *point);
+        let outgoing = journal.gates.iter().filter(|gate| self.outgoing.contains(&gate.id));
+        let left = outgoing.map(|gate| &gate.point).filter(|point| !stays(point));
         let points = self.gates.iter().map(|gate| (gate.wanted.point.clone(), gate.subject()));
         Outcome {
             generation: self.number,
@@ -132,6 +140,7 @@ impl Plan {
             points: points.collect(),
             new_gates: self.gates.iter().filter(|gate| !gate.exists).count(),
             old_gates: self.outgoing.len(),
+            left: left.cloned().collect(),
             confirm_within: options.confirm,
         }
     }

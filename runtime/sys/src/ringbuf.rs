@@ -7,7 +7,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::time::Duration;
 
 use crate::SysError;
@@ -43,6 +43,11 @@ impl Ringbuf {
         Ok(Self { map, consumer, producer, page, mask: size as u64 - 1 })
     }
 
+    /// Id of the map.
+    pub fn id(&self) -> u32 {
+        self.map.info().id
+    }
+
     /// Waits until there is something to read, or `timeout` passed; whether
     /// there is.
     ///
@@ -61,10 +66,15 @@ impl Ringbuf {
     pub fn next_record(&mut self) -> Option<Vec<u8>> {
         loop {
             let at = self.consumer.word().load(Ordering::Relaxed);
-            if at >= self.producer.word().load(Ordering::Acquire) {
+            // Relaxed loads and a fence: of memory that may not be written, Rust
+            // allows no other.
+            let end = self.producer.word().load(Ordering::Relaxed);
+            fence(Ordering::Acquire);
+            if at >= end {
                 return None;
             }
-            let header = self.header(at).load(Ordering::Acquire);
+            let header = self.header(at).load(Ordering::Relaxed);
+            fence(Ordering::Acquire);
             if header & BUSY != 0 {
                 return None;
             }
@@ -79,10 +89,10 @@ impl Ringbuf {
     }
 
     fn header(&self, at: u64) -> &AtomicU32 {
-        let offset = self.page + (at & self.mask) as usize;
+        let offset = self.page + (at & self.mask & !7) as usize;
         // SAFETY: the data follows the producer page for twice its size, a
-        // header at a masked position is inside the first; positions are
-        // multiples of 8, so it is aligned; the kernel writes it atomically.
+        // header at a masked position is inside the first and aligned, whatever
+        // is in the consumer page; the kernel writes it atomically.
         unsafe { &*self.producer.start.as_ptr().add(offset).cast::<AtomicU32>() }
     }
 

@@ -99,7 +99,7 @@ fn program(name: String, kind: ProgramKind, judges: Judges, verdict: Verdict) ->
         (ProgramKind::Tc, Verdict::Allow) => -1,
         (ProgramKind::Tc, Verdict::Deny) | (ProgramKind::Xdp, Verdict::Allow) => 2,
         (ProgramKind::Xdp, Verdict::Deny) => 1,
-        (ProgramKind::CgroupSkb(_), Verdict::Allow) => 1,
+        (ProgramKind::CgroupSkb(_), Verdict::Allow) | (ProgramKind::Tracepoint { .. }, _) => 1,
         _ => 0,
     };
     let mut body = Body::default();

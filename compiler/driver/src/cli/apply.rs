@@ -3,16 +3,17 @@
 use std::fmt::Write as _;
 
 use policyc_bpf::{Artifact, Judges};
-use policyc_runtime::{self as runtime, Bindings, Host, Options, Outcome};
+use policyc_runtime::{self as runtime, Host, Options, Outcome};
 use policyc_sys::kernel::RealKernel;
 
 use super::args::{ApplyArgs, StateArgs};
 use super::{Error, Status, live, output};
-use crate::{bindings, input};
+use crate::bindings::{self, Hinted};
+use crate::input;
 
 pub(super) fn run(args: &ApplyArgs) -> Result<Status, Error> {
     let artifact = live::artifact(&args.artifact)?;
-    let bindings = read_bindings(args, &artifact)?;
+    let Hinted { bindings, not_local } = read_bindings(args, &artifact)?;
     let dirs = args.state.dirs()?;
     let host = Host { kernel: &RealKernel, dirs: &dirs };
     let options = Options {
@@ -22,29 +23,30 @@ pub(super) fn run(args: &ApplyArgs) -> Result<Status, Error> {
     };
     let outcome = runtime::apply(&host, &artifact, &bindings, options);
     let outcome = outcome.map_err(|error| live::failed(&error))?;
-    output::print(&summary(&artifact, &outcome))?;
+    output::print(&summary(&artifact, &outcome, &not_local))?;
     Ok(Status::Clean)
 }
 
 /// The bindings of the file, or those that the inventory hints at.
-fn read_bindings(args: &ApplyArgs, artifact: &Artifact) -> Result<Bindings, Error> {
+fn read_bindings(args: &ApplyArgs, artifact: &Artifact) -> Result<Hinted, Error> {
     if let Some(path) = &args.bindings {
         let text = input::read_text(path)?;
         let read = bindings::read(&text);
-        return read.map_err(|error| Error::Message(format!("`{}`: {error}", path.display())));
+        let read = read.map_err(|e| Error::Message(format!("`{}`: {e}", path.display())))?;
+        return Ok(Hinted { bindings: read, not_local: Vec::new() });
     }
-    let bindings = bindings::from_hints(artifact.manifest()).map_err(Error::Message)?;
+    let hinted = bindings::from_hints(artifact.manifest()).map_err(Error::Message)?;
     let traces = artifact.object().programs.iter().any(|p| p.judges == Judges::Events);
-    if bindings.bindings.is_empty() && !traces {
+    if hinted.bindings.bindings.is_empty() && !traces {
         let message = "no subject of the artifact is local: no `attach` of its inventory names \
                        something that is on this host\n  help: say where subjects are attached \
                        with `--bindings`";
         return Err(Error::Message(message.into()));
     }
-    Ok(bindings)
+    Ok(hinted)
 }
 
-fn summary(artifact: &Artifact, outcome: &Outcome) -> String {
+fn summary(artifact: &Artifact, outcome: &Outcome, not_local: &[String]) -> String {
     let mut text = String::new();
     let verb = if outcome.live { "live" } else { "would be live" };
     // Writing to a string cannot fail.
@@ -58,6 +60,14 @@ fn summary(artifact: &Artifact, outcome: &Outcome) -> String {
     for (point, subject) in &outcome.points {
         let subject = subject.as_deref().unwrap_or("events");
         let _ = writeln!(text, "  {point}: {subject}");
+    }
+    if !not_local.is_empty() {
+        let (count, names) = (not_local.len(), not_local.join(", "));
+        let subjects = if count == 1 { "subject is" } else { "subjects are" };
+        let _ = writeln!(text, "  {count} {subjects} not local: {names}");
+    }
+    for point in &outcome.left {
+        let _ = writeln!(text, "  no longer judged: {point}");
     }
     if let Some(within) = outcome.confirm_within {
         let seconds = within.as_secs();

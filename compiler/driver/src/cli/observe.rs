@@ -1,5 +1,6 @@
 //! `policyc observe`
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use policyc_bpf::Artifact;
@@ -61,33 +62,28 @@ fn wanted(args: &ObserveArgs, record: &Record) -> bool {
     }
 }
 
-/// The artifact that names the rules of the generation that reports.
+/// The artifacts that name the rules of the generations that report; `None` for
+/// those whose copy is gone.
 #[derive(Default)]
 struct Names {
-    generation: Option<u32>,
-    artifact: Option<Artifact>,
+    artifacts: BTreeMap<u32, Option<Artifact>>,
 }
 
 impl Names {
-    /// The artifact of a generation; `None` when it is not the one that is live,
-    /// whose copy is the only one kept.
-    fn of(&mut self, dirs: &Dirs, generation: Option<u32>) -> Option<&Artifact> {
-        if generation.is_some() && self.generation != generation {
-            self.generation = generation;
-            self.artifact = read(dirs, generation);
-        }
-        self.artifact.as_ref()
-    }
-}
+    /// How many are kept: around a swap the records of two generations mix.
+    const KEPT: usize = 4;
 
-fn read(dirs: &Dirs, generation: Option<u32>) -> Option<Artifact> {
-    let host = Host { kernel: &RealKernel, dirs };
-    let live = runtime::status(&host).ok()?.live?;
-    // Records carry the low half of the number, which is enough to tell two apart.
-    if Some(live.generation as u32) != generation {
-        return None;
+    fn of(&mut self, dirs: &Dirs, generation: Option<u32>) -> Option<&Artifact> {
+        let generation = generation?;
+        if !self.artifacts.contains_key(&generation) && self.artifacts.len() == Self::KEPT {
+            self.artifacts.pop_first();
+        }
+        let read = || {
+            let host = Host { kernel: &RealKernel, dirs };
+            runtime::artifact_of(&host, generation).ok().flatten()
+        };
+        self.artifacts.entry(generation).or_insert_with(read).as_ref()
     }
-    runtime::last_applied(&host).ok()?.map(|(artifact, _)| artifact)
 }
 
 /// Tells when the ring had no room.
@@ -99,6 +95,8 @@ struct Lost {
 impl Lost {
     fn report(&mut self, events: &Events) -> Result<(), Error> {
         let lost = events.lost().map_err(|error| live::failed(&error))?.unwrap_or(0);
+        // Another ring counts from 0.
+        self.told = self.told.min(lost);
         if lost > self.told {
             output::complain(&format!("policyc: {} events were lost so far", lost));
             self.told = lost;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
-use policyc_bpf::Manifest;
+use policyc_bpf::{Artifact, Manifest};
 use policyc_runtime::{self as runtime, Host, Live, Status as HostStatus};
 use policyc_sys::kernel::RealKernel;
 use serde::Serialize;
@@ -18,8 +18,10 @@ pub(super) fn run(args: &StatusArgs) -> Result<Status, Error> {
     let host = Host { kernel: &RealKernel, dirs: &dirs };
     let status = runtime::status(&host).map_err(|error| live::failed(&error))?;
     // Names are a comfort: without the copy there are numbers.
-    let applied = runtime::last_applied(&host).ok().flatten();
-    let manifest = applied.as_ref().map(|(artifact, _)| artifact.manifest());
+    let generation = status.live.as_ref().map(|live| live.generation as u32);
+    let read = |generation| runtime::artifact_of(&host, generation).ok().flatten();
+    let artifact = generation.and_then(read);
+    let manifest = artifact.as_ref().map(Artifact::manifest);
     let text = match args.output {
         Format::Text => text(&status, manifest),
         Format::Json => json(&status, manifest),

@@ -14,8 +14,9 @@ use crate::SysError;
 pub fn btf_load(btf: &[u8]) -> Result<OwnedFd, SysError> {
     let mut attr =
         attr::BtfLoad { btf: address(btf), btf_size: btf.len() as u32, ..Default::default() };
-    let Err(error) = call_fd(Command::BtfLoad, &mut attr) else {
-        return call_fd(Command::BtfLoad, &mut attr);
+    let error = match call_fd(Command::BtfLoad, &mut attr) {
+        Ok(fd) => return Ok(fd),
+        Err(error) => error,
     };
     let mut log = vec![0; 1 << 16];
     attr.btf_log_buf = address_mut(&mut log);

@@ -50,6 +50,7 @@ pub struct MapInfo {
 pub struct Map {
     fd: OwnedFd,
     info: MapInfo,
+    user_value_size: usize,
 }
 
 impl AsFd for Map {
@@ -123,14 +124,30 @@ pub fn possible_cpus() -> Result<usize, SysError> {
         .ok_or_else(|| SysError::new("read", libc::EIO).about(PATH).with_log(text.clone()))
 }
 
+fn user_value_size(info: &MapInfo) -> Result<usize, SysError> {
+    let size = info.value_size as usize;
+    let per_cpu = [
+        MapType::PERCPU_ARRAY,
+        MapType::PERCPU_HASH,
+        MapType::LRU_PERCPU_HASH,
+        MapType::PERCPU_CGROUP_STORAGE,
+    ];
+    if per_cpu.contains(&info.map_type) {
+        return Ok(size.next_multiple_of(8) * possible_cpus()?);
+    }
+    Ok(size)
+}
+
 impl Map {
     /// The map behind a descriptor, which must be one.
     ///
     /// # Errors
-    /// What the kernel said; `EINVAL` when it is no map.
+    /// What the kernel said, `EINVAL` when it is no map; when the number of CPUs
+    /// cannot be read.
     pub fn from_fd(fd: OwnedFd) -> Result<Self, SysError> {
         let info = map_info(fd.as_fd())?;
-        Ok(Self { fd, info })
+        let user_value_size = user_value_size(&info)?;
+        Ok(Self { fd, info, user_value_size })
     }
 
     /// What the kernel said about it when it was opened.
@@ -141,21 +158,8 @@ impl Map {
     /// Bytes of a value as the map commands take it: one CPU's value rounded up
     /// to 8 for every possible CPU in per-CPU maps, a descriptor or id of 4
     /// bytes in program and map arrays.
-    ///
-    /// # Errors
-    /// When the number of CPUs cannot be read.
-    pub fn user_value_size(&self) -> Result<usize, SysError> {
-        let size = self.info.value_size as usize;
-        let per_cpu = [
-            MapType::PERCPU_ARRAY,
-            MapType::PERCPU_HASH,
-            MapType::LRU_PERCPU_HASH,
-            MapType::PERCPU_CGROUP_STORAGE,
-        ];
-        if per_cpu.contains(&self.info.map_type) {
-            return Ok(size.next_multiple_of(8) * possible_cpus()?);
-        }
-        Ok(size)
+    pub fn user_value_size(&self) -> usize {
+        self.user_value_size
     }
 
     /// The value at `key`, or `None` if there is none.
@@ -164,7 +168,7 @@ impl Map {
     /// `EINVAL` for a key of the wrong size; what the kernel said.
     pub fn lookup(&self, key: &[u8]) -> Result<Option<Vec<u8>>, SysError> {
         self.check_key(key, "BPF_MAP_LOOKUP_ELEM")?;
-        let mut value = vec![0; self.user_value_size()?];
+        let mut value = vec![0; self.user_value_size];
         let mut attr = self.elem(key, address_mut(&mut value), 0);
         match call(Command::MapLookupElem, &mut attr) {
             Ok(_) => Ok(Some(value)),
@@ -180,7 +184,7 @@ impl Map {
     /// `EINVAL` for a key or value of the wrong size; what the kernel said.
     pub fn update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), SysError> {
         self.check_key(key, "BPF_MAP_UPDATE_ELEM")?;
-        self.check_size(value.len(), self.user_value_size()?, "BPF_MAP_UPDATE_ELEM")?;
+        self.check_size(value.len(), self.user_value_size, "BPF_MAP_UPDATE_ELEM")?;
         let mut attr = self.elem(key, address(value), flags);
         call(Command::MapUpdateElem, &mut attr).map_err(|e| e.about(&self.info.name))?;
         Ok(())
@@ -226,7 +230,7 @@ impl Map {
     /// before the failed one are stored.
     pub fn update_batch(&self, keys: &[u8], values: &[u8]) -> Result<(), SysError> {
         let key_size = self.info.key_size as usize;
-        let value_size = self.user_value_size()?;
+        let value_size = self.user_value_size;
         let count = keys.len().checked_div(key_size).unwrap_or_default();
         self.check_size(keys.len(), count * key_size, "BPF_MAP_UPDATE_BATCH")?;
         self.check_size(values.len(), count * value_size, "BPF_MAP_UPDATE_BATCH")?;

@@ -74,6 +74,29 @@ impl FileLock {
     }
 }
 
+/// A held lock of a directory, which leaves no file; it ends with the value.
+#[derive(Debug)]
+pub struct DirLock {
+    /// Keeps it.
+    _dir: File,
+}
+
+impl DirLock {
+    /// Takes the lock of a directory without waiting; `None` if somebody has it.
+    ///
+    /// # Errors
+    /// `ENOENT` when there is no directory; what open or flock said.
+    pub fn acquire(path: &Path) -> Result<Option<Self>, SysError> {
+        let about = || path.to_string_lossy().into_owned();
+        let dir = File::open(path).map_err(|e| SysError::from_io("open", &e).about(about()))?;
+        match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Self { _dir: dir })),
+            Err(error) if error.raw_os_error() == libc::EWOULDBLOCK => Ok(None),
+            Err(error) => Err(SysError::new("flock", error.raw_os_error()).about(about())),
+        }
+    }
+}
+
 /// What the holder wrote. Whoever took the lock just now writes it at once.
 fn holder_in(file: &mut File) -> String {
     let mut by = String::new();
