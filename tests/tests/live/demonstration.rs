@@ -10,7 +10,7 @@ use policyc_sys::bpf::Map;
 
 use crate::build::{bindings_text, example, ping_artifact, save};
 use crate::count::decided;
-use crate::lab::{Lab, wait_for};
+use crate::lab::{Lab, must, wait_for};
 use crate::tool::{self, root};
 use crate::traffic::Ping;
 
@@ -102,11 +102,10 @@ fn denied(artifact: &Artifact, counters: &Map) -> u64 {
     denying.map(|(index, _)| decided(counters, index)).sum()
 }
 
-fn demonstrate(test: &str, bindings: &str, to: &str) {
-    let Some(lab) = Lab::new(test) else { return };
+fn demonstrate(lab: &Lab, bindings: &str, to: &str) {
     let (deny, allow) = (example("ping/deny-echo.yaml"), example("ping/allow-all.yaml"));
     let ping = Ping::start(&lab.left, to, "");
-    Play::new(&lab, &deny, &allow, bindings, "ingress").run(&lab, ping);
+    Play::new(lab, &deny, &allow, bindings, "ingress").run(lab, ping);
 }
 
 #[test]
@@ -116,7 +115,8 @@ fn on_tcx() {
 - subject: demo/right
   attach: {tc: {interface: veth-right, netns: RIGHT}}
 ";
-    demonstrate("demonstration::on_tcx", both, "10.77.0.2");
+    let Some(lab) = Lab::new("demonstration::on_tcx") else { return };
+    demonstrate(&lab, both, "10.77.0.2");
 }
 
 /// The far end of the subject's wire: what it receives is what the subject sent.
@@ -135,7 +135,10 @@ fn on_clsact() {
     let right = "- subject: demo/right
   attach: {clsact: {interface: veth-right, netns: RIGHT}}
 ";
-    demonstrate("demonstration::on_clsact", right, "fd77::2");
+    let Some(lab) = Lab::new("demonstration::on_clsact") else { return };
+    // While this qdisc is made or removed, the kernel drops what the interface sends.
+    must(&format!("tc -n {} qdisc add dev veth-right clsact", lab.right));
+    demonstrate(&lab, right, "fd77::2");
 }
 
 #[test]
@@ -143,7 +146,8 @@ fn on_xdp() {
     let right = "- subject: demo/right
   attach: {xdp: {interface: veth-right, netns: RIGHT}}
 ";
-    demonstrate("demonstration::on_xdp", right, "10.77.0.2");
+    let Some(lab) = Lab::new("demonstration::on_xdp") else { return };
+    demonstrate(&lab, right, "10.77.0.2");
 }
 
 #[test]

@@ -101,7 +101,7 @@ fn an_interface_that_vanishes() {
             run(&format!("{ip} link del flaky"));
         }
     });
-    let (mut applied, mut refused) = (0, 0);
+    let (mut applied, mut not_there, mut vanished) = (0, 0, 0);
     for _ in 0..ROUNDS {
         let before = lab.live().generation;
         match lab.apply(&artifact, &both) {
@@ -109,9 +109,10 @@ fn an_interface_that_vanishes() {
                 applied += 1;
                 assert_eq!(lab.live().generation, outcome.generation);
             }
-            Err(Error::NoInterface { .. } | Error::Attach { .. }) => {
-                refused += 1;
-                assert_eq!(lab.live().generation, before);
+            Err(error @ (Error::NoInterface { .. } | Error::Attach { .. })) => {
+                let was_there = matches!(error, Error::Attach { .. });
+                *(if was_there { &mut vanished } else { &mut not_there }) += 1;
+                assert_eq!(lab.live().generation, before, "{error}");
             }
             Err(other) => panic!("{other:?}"),
         }
@@ -123,7 +124,7 @@ fn an_interface_that_vanishes() {
     flaky.end();
     lab.apply(&artifact, &stays).expect("applies");
     assert!(!lab.live().has_drift());
-    println!("{applied} applied, {refused} refused");
+    println!("{applied} applied, {not_there} not there, {vanished} vanished before attaching");
 }
 
 #[test]
