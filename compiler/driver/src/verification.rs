@@ -21,7 +21,7 @@ use crate::session::Session;
 /// Whoever checks in this house has the house's version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How long the second opinion may take for a whole artifact.
-const OPINION_BUDGET: Duration = Duration::from_secs(20);
+const OPINION_BUDGET: Duration = Duration::from_secs(60);
 
 /// Verifies every program at the levels `structural` and `kernel` (where this
 /// process may load programs), asks for the second opinion, and records all in the

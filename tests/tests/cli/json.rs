@@ -67,10 +67,12 @@ fn tests_that_pass_and_fail() {
 fn explanations() {
     let line = "explain -f examples/shop/policies -i examples/shop/inventory.yaml \
                 --from shop/web --to shop/billing --to-port 8080/TCP -o json";
-    let (document, status) = document(line);
+    let (documents, status) = document(line);
+    // One for each pair of addresses.
+    let document = &documents[0];
     assert_eq!((status, &document["verdict"]), (Some(0), &"FORWARDED".into()));
     let known = ["destination", "directions", "source", "verdict"];
-    assert_eq!(fields(&document), known);
+    assert_eq!(fields(document), known);
     let ingress = &document["directions"][1];
     assert_eq!((&ingress["direction"], &ingress["reason"]), (&"ingress".into(), &"rule".into()));
     assert_eq!(ingress["policy"], "shop/billing");

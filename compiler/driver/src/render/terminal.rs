@@ -7,17 +7,27 @@ use miette::{
     GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity as MietteSeverity,
     SourceCode,
 };
-use policyc_base::{Diagnostic, Family, Severity, SourceMap, Span};
+use policyc_base::{Diagnostic, Family, Severity, SourceFile, SourceMap, Span};
 
-/// The text of all findings, each followed by an empty line.
+/// Findings that are shown; nobody reads more of them on a terminal.
+const SHOWN: usize = 100;
+/// Longest line that is shown, in bytes: a document on one line would fill the
+/// terminal once for each finding.
+const LONGEST_LINE: usize = 2_000;
+
+/// The text of the first findings, each followed by an empty line, and how many
+/// there are besides.
 pub fn terminal(diagnostics: &[Diagnostic], sources: &SourceMap, colour: bool) -> String {
     let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let handler = GraphicalReportHandler::new_themed(theme).with_width(100).with_links(false);
     let mut text = String::new();
-    for diagnostic in diagnostics {
+    for diagnostic in diagnostics.iter().take(SHOWN) {
         // Writing to a string cannot fail.
         let _ = handler.render_report(&mut text, &Report::new(diagnostic, sources));
         text.push('\n');
+    }
+    if let Some(more) = diagnostics.len().checked_sub(SHOWN).filter(|n| *n > 0) {
+        text.push_str(&format!("… and {more} more; `-o json` has them all\n\n"));
     }
     text
 }
@@ -34,10 +44,11 @@ struct Report {
 
 impl Report {
     fn new(diagnostic: &Diagnostic, sources: &SourceMap) -> Self {
-        let file = diagnostic.span.and_then(|span| sources.get(span.file));
+        let file = diagnostic.span.and_then(|span| shown_file(span, sources));
         let source = file.map(|f| NamedSource::new(&f.name, f.text.clone()));
         let text = file.map_or("", |f| &f.text);
-        let primary = diagnostic.span.map(|span| label(first_line(span, text), None, true));
+        let span = diagnostic.span.filter(|_| file.is_some());
+        let primary = span.map(|span| label(first_line(span, text), None, true));
         let same_file = |span: Span| diagnostic.span.is_some_and(|p| p.file == span.file);
         let others = diagnostic.labels.iter().filter(|l| same_file(l.span));
         let others = others.map(|l| label(first_line(l.span, text), Some(l.text.clone()), false));
@@ -72,8 +83,18 @@ fn help(diagnostic: &Diagnostic, sources: &SourceMap) -> Option<String> {
         let at = sources.location(l.span)?;
         Some(format!("{}:{}:{}: {}", at.file, at.line, at.column, l.text))
     });
-    let lines: Vec<_> = diagnostic.help.iter().cloned().chain(elsewhere).collect();
+    let hidden = diagnostic.span.filter(|span| shown_file(*span, sources).is_none());
+    let hidden = hidden.and_then(|span| sources.location(span));
+    let place = hidden.map(|at| format!("at {}:{}:{}", at.file, at.line, at.column));
+    let lines: Vec<_> = diagnostic.help.iter().cloned().chain(place).chain(elsewhere).collect();
     if lines.is_empty() { None } else { Some(lines.join("\n")) }
+}
+
+/// The file of a span, if its line can be shown.
+fn shown_file(span: Span, sources: &SourceMap) -> Option<&SourceFile> {
+    let file = sources.get(span.file)?;
+    let (line, _) = file.line_column(span.start);
+    (file.line_text(line).len() <= LONGEST_LINE).then_some(file)
 }
 
 /// A finding about a whole rule is shown at its first line: the rest would hide
