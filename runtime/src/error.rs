@@ -277,7 +277,7 @@ impl Error {
             Self::Load { .. } => {
                 "verify the artifact for this kernel: `policyc verify`; the log names the YAML line"
             }
-            Self::Attach { error, .. } => attach_help(error),
+            Self::Attach { point, error } => attach_help(point, error),
             Self::Pending { .. } => "`policyc confirm` or `policyc rollback` first",
             Self::NothingPending => "`policyc status` shows what is live",
             Self::TooLate { .. } => "apply again, and confirm in time",
@@ -296,16 +296,28 @@ impl Error {
             Self::Observed => "end the other `policyc observe`",
             Self::NoEvents(_) => "apply an artifact that reports events",
             Self::Sys { error, .. } if error.is(errno::EPERM) => {
-                "run as root, or grant CAP_BPF and CAP_NET_ADMIN"
+                "run as root, or grant CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
             }
-            Self::Sys { .. } => "the kernel's word is in the message; nothing was changed",
+            Self::Sys { .. } => {
+                "the kernel's word is in the message; `policyc status` shows what is live, and the \
+                 next command tidies"
+            }
             Self::AfterFlip { .. } => "the next command tidies up; `policyc status` shows the rest",
         }
     }
 }
 
-fn attach_help(error: &SysError) -> &'static str {
+fn attach_help(point: &Point, error: &SysError) -> &'static str {
     match error.errno {
+        // The kernel says the same to who may not attach; that was checked.
+        errno::EPERM if matches!(point, Point::CgroupSkb { .. }) => {
+            "a program is attached to this cgroup or one above that allows no other \
+             (`bpftool cgroup tree`)"
+        }
+        errno::EINVAL if error.call == "RTM_NEWTFILTER" => {
+            "priority 1 of the clsact qdisc has filters of another kind or protocol \
+             (`tc filter show`); move them behind"
+        }
         errno::EBUSY | errno::EEXIST => {
             "another program is attached there that shares with nobody; policyc leaves it alone"
         }

@@ -12,7 +12,7 @@ use policyc_sys::bpf::{
     QueryTarget, TestRun, XdpMode, prog_load,
 };
 use policyc_sys::errno;
-use policyc_sys::host::{FileLock, LockError};
+use policyc_sys::host::{self, FileLock, LockError};
 use policyc_sys::net::tc::{self, FilterKey};
 use policyc_sys::net::{in_new_netns, interface_by_name};
 use policyc_sys::probe::{Feature, probe};
@@ -174,4 +174,30 @@ fn a_held_lock_names_its_holder() {
     drop(held);
     drop(FileLock::acquire(&path, "me").expect("free again"));
     std::fs::remove_dir_all(dir).expect("cleanup");
+}
+
+/// It covers what is in the folder, and a mount elsewhere is the user's to make.
+#[test]
+fn no_bpffs_is_mounted_over_a_folder() {
+    let dir = std::env::temp_dir().join(format!("policyc-sys-mount-{}", std::process::id()));
+    std::fs::create_dir(&dir).expect("a folder");
+    let error = host::ensure_bpffs(&dir).expect_err("refused");
+    assert_eq!((error.call, error.is(errno::EINVAL)), ("mount", true), "{error}");
+    assert_eq!(host::bpffs(&dir), Ok(None));
+    std::fs::remove_dir(&dir).expect("nothing is mounted on it");
+}
+
+/// Not even on one CPU is a program still running afterwards.
+#[test]
+fn a_grace_period_waits() {
+    if !kernel("a_grace_period_waits") {
+        return;
+    }
+    let started = std::time::Instant::now();
+    for _ in 0..5 {
+        host::grace_period().expect("waits");
+    }
+    // RCU takes milliseconds; two maps alone take some ten microseconds.
+    assert!(started.elapsed() > Duration::from_millis(5), "{:?}", started.elapsed());
+    eprintln!("{:?}", started.elapsed());
 }

@@ -2,6 +2,7 @@
 //! state directory of their own; all gone with the value.
 
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
