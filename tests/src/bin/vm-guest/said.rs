@@ -1,0 +1,101 @@
+//! What host and guest say to each other.
+//!
+//! The host packs a list of steps ([`PLAN`]), artifacts and kernel modules. The
+//! guest does the steps and says what it saw, a message of JSON for each; it
+//! judges nothing. The tests of virtual machines read this file too.
+
+use serde::{Deserialize, Serialize};
+
+/// Name of the file with the steps.
+pub(crate) const PLAN: &str = "plan.json";
+
+/// One thing to do. Whatever goes live is removed at its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Step {
+    /// What `policyc profile` finds out.
+    Profile,
+    /// `deny-echo` and `allow-all` in turns, by `tc`.
+    Tc,
+    /// The same by `clsact`, whatever else the kernel has.
+    Clsact,
+    /// `packet-of-death` by XDP on an interface whose driver has it.
+    Xdp,
+    /// The same on one whose driver has not.
+    XdpGeneric,
+    /// The same on a cgroup.
+    Cgroup,
+    /// `exec`, by the tracepoint.
+    Exec,
+    /// `exec-raw`, by the raw tracepoint.
+    ExecRaw,
+}
+
+/// What came of a step.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) enum Said {
+    /// Of [`Step::Profile`].
+    Profile {
+        /// The profile, with the tracepoints that the tests use.
+        profile: String,
+        /// What could not be attached, and why.
+        missing: Vec<String>,
+    },
+    /// Of [`Step::Tc`] and [`Step::Clsact`].
+    Swapped(Swapped),
+    /// Of [`Step::Xdp`], [`Step::XdpGeneric`] and [`Step::Cgroup`].
+    Filtered(Filtered),
+    /// Of [`Step::Exec`] and [`Step::ExecRaw`].
+    Reported {
+        /// The program that was run and its arguments.
+        ran: Vec<String>,
+        /// Its process id.
+        pid: u32,
+        /// The records of the ring, in hexadecimal digits.
+        records: Vec<String>,
+        /// What was left after `remove`.
+        left: Vec<String>,
+    },
+    /// A step could not be done.
+    Failed(String),
+}
+
+/// Two policies in turns, under traffic.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Swapped {
+    /// How each gate was attached, each once: `tcx`, `clsact`.
+    pub(crate) mechanisms: Vec<String>,
+    /// Generations that went live.
+    pub(crate) generations: u32,
+    /// Generations under which a ping was not what its policy says.
+    pub(crate) wrong: Vec<String>,
+    /// Numbered datagrams that were sent all along, and should pass.
+    pub(crate) sent: u64,
+    /// Of those that did not come back, what was going on: the generation that came
+    /// or was live; one more than there are at `remove`.
+    pub(crate) lost: Vec<u32>,
+    /// Whether the last generation was not as it had been put.
+    pub(crate) drift: bool,
+    /// Whether pings are answered before anything is live, and after `remove`.
+    pub(crate) outside: (bool, bool),
+    /// What was left after `remove`.
+    pub(crate) left: Vec<String>,
+    /// How long the median `apply` took, in milliseconds.
+    pub(crate) apply_ms: u64,
+}
+
+/// A policy that drops one port, seen at that port and its neighbour.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Filtered {
+    /// How XDP is attached: `driver`, `generic`; empty elsewhere.
+    pub(crate) mode: String,
+    /// Answers of the port and its neighbour before anything is live.
+    pub(crate) before: (bool, bool),
+    /// While the policy is live.
+    pub(crate) live: (bool, bool),
+    /// After `remove`.
+    pub(crate) after: (bool, bool),
+    /// Whether the generation was not as it had been put.
+    pub(crate) drift: bool,
+    /// What was left after `remove`.
+    pub(crate) left: Vec<String>,
+}
