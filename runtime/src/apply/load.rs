@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use policyc_base::EntityId;
 use policyc_bpf::{
-    Artifact, Btf, Insn, MapKind, MapRole, MapSpec, Object, Program, ProgramKind, RelocTarget, btf,
+    Artifact, Insn, MapKind, MapRole, MapSpec, Object, Program, ProgramInfo, ProgramKind,
+    RelocTarget, btf,
 };
 use policyc_sys::Kernel;
 use policyc_sys::bpf::{MapDef, MapType};
@@ -49,10 +50,11 @@ pub(super) fn load_programs<K: Kernel>(
     maps: &[&K::Map],
 ) -> Result<Vec<LoadedProgram<K::Prog>>, Error> {
     let debug = btf::encode(object).map_err(|e| Error::DebugInfo(e.to_string()))?;
+    let types = kernel.btf_load(&debug.types).or_doing("load debug information")?;
     let mut loaded = Vec::new();
     for &index in indices {
         let Some(program) = object.programs.get(index) else { continue };
-        let prog = load_program(kernel, program, index, &debug, maps)?;
+        let prog = load_program(kernel, program, (debug.programs.get(index), &types), maps)?;
         loaded.push(LoadedProgram {
             index,
             name: program.name.clone(),
@@ -66,8 +68,7 @@ pub(super) fn load_programs<K: Kernel>(
 fn load_program<K: Kernel>(
     kernel: &K,
     program: &Program,
-    index: usize,
-    debug: &Btf,
+    (info, types): (Option<&ProgramInfo>, &K::Btf),
     maps: &[&K::Map],
 ) -> Result<K::Prog, Error> {
     let insns: Vec<[u8; 8]> = program.insns.iter().copied().map(Insn::to_bytes).collect();
@@ -90,8 +91,8 @@ fn load_program<K: Kernel>(
         license: program.license.as_str(),
         insns: &insns,
         maps: references,
-        debug: debug.programs.get(index).map(|info| Debug {
-            btf: &debug.types,
+        debug: info.map(|info| Debug {
+            btf: types,
             func_info: &info.func_info,
             line_info: &info.line_info,
         }),

@@ -76,7 +76,7 @@ pub struct FilterPlace {
 
 /// A program on its way into the kernel.
 #[derive(Debug)]
-pub struct Code<'a, M> {
+pub struct Code<'a, K: Kernel + ?Sized> {
     /// Kernel type.
     pub prog_type: ProgType,
     /// Attach type, for the types that check it at load.
@@ -88,9 +88,9 @@ pub struct Code<'a, M> {
     /// Instruction slots; those of `maps` are filled in by the kernel's side.
     pub insns: &'a [[u8; 8]],
     /// Which `lddw` loads which map.
-    pub maps: Vec<MapRef<'a, M>>,
+    pub maps: Vec<MapRef<'a, K::Map>>,
     /// Types and source lines.
-    pub debug: Option<Debug<'a>>,
+    pub debug: Option<Debug<'a, K::Btf>>,
 }
 
 /// A map that an instruction loads.
@@ -106,9 +106,9 @@ pub struct MapRef<'a, M> {
 
 /// BTF of a program.
 #[derive(Clone, Copy, Debug)]
-pub struct Debug<'a> {
-    /// A `.BTF` section.
-    pub btf: &'a [u8],
+pub struct Debug<'a, B> {
+    /// The types, from [`Kernel::btf_load`].
+    pub btf: &'a B,
     /// `struct bpf_func_info` records, offsets in slots.
     pub func_info: &'a [u8],
     /// `struct bpf_line_info` records, offsets in slots.
@@ -130,6 +130,7 @@ pub enum Object<'a, K: Kernel + ?Sized> {
 #[allow(missing_docs, reason = "the handles are what they are called")]
 #[allow(clippy::missing_errors_doc, reason = "said once, above")]
 pub trait Kernel {
+    type Btf;
     type Map;
     type Prog;
     type Link;
@@ -203,8 +204,10 @@ pub trait Kernel {
 
     // Programs.
 
+    /// Loads a `.BTF` section.
+    fn btf_load(&self, btf: &[u8]) -> Result<Self::Btf, SysError>;
     /// Loads and verifies a program.
-    fn prog_load(&self, code: &Code<'_, Self::Map>) -> Result<Self::Prog, SysError>;
+    fn prog_load(&self, code: &Code<'_, Self>) -> Result<Self::Prog, SysError>;
     /// What the kernel says about a program.
     fn prog_info(&self, prog: &Self::Prog) -> Result<ProgInfo, SysError>;
     /// Whether a program with this id is loaded.

@@ -29,6 +29,7 @@ const FILTER_NAME: &str = "policyc";
 pub struct RealKernel;
 
 impl Kernel for RealKernel {
+    type Btf = OwnedFd;
     type Map = Map;
     type Prog = OwnedFd;
     type Link = OwnedFd;
@@ -155,14 +156,17 @@ impl Kernel for RealKernel {
         slots.update(&index.to_ne_bytes(), &prog.as_raw_fd().to_ne_bytes(), 0)
     }
 
-    fn prog_load(&self, code: &Code<'_, Map>) -> Result<OwnedFd, SysError> {
+    fn btf_load(&self, btf: &[u8]) -> Result<OwnedFd, SysError> {
+        bpf::btf_load(btf)
+    }
+
+    fn prog_load(&self, code: &Code<'_, Self>) -> Result<OwnedFd, SysError> {
         let mut insns = code.insns.to_vec();
         for reference in &code.maps {
             bpf::set_map(&mut insns, reference.insn, reference.map, reference.value_offset)?;
         }
-        let btf = code.debug.map(|debug| bpf::btf_load(debug.btf)).transpose()?;
-        let debug = code.debug.zip(btf.as_ref()).map(|(debug, btf)| DebugInfo {
-            btf: btf.as_fd(),
+        let debug = code.debug.as_ref().map(|debug| DebugInfo {
+            btf: debug.btf.as_fd(),
             func_info: debug.func_info,
             line_info: debug.line_info,
         });

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 
 use super::objects::{FakeLink, FakeMap, FakeProg, LinkObject, MapObject, ProgObject};
+use crate::SysError;
 use crate::kernel::{FilterPlace, Hook, Port};
 use crate::net::{Hardware, Interface, Netns, NetnsId};
 
@@ -169,6 +170,25 @@ impl FakeHost {
     pub(super) fn next_id(&self) -> u32 {
         self.0.next_id.set(self.0.next_id.get() + 1);
         self.0.next_id.get()
+    }
+}
+
+impl State {
+    /// The namespace at a path.
+    pub(super) fn netns(&self, path: Option<&Path>) -> Option<NetnsId> {
+        self.netns.borrow().get(&path.map(Path::to_owned)).copied()
+    }
+
+    /// Fails when nothing leads to the namespace.
+    pub(super) fn see(&self, netns: &Netns) -> Result<(), SysError> {
+        let seen = self.netns.borrow().values().any(|id| *id == netns.id);
+        if seen { Ok(()) } else { Err(SysError::new("setns", libc::ESRCH)) }
+    }
+    pub(super) fn has_port(&self, port: &Port) -> bool {
+        self.interfaces
+            .borrow()
+            .iter()
+            .any(|((netns, _), i)| *netns == port.netns.id && i.index == port.ifindex)
     }
 }
 

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use crate::SysError;
 use crate::bpf::{MapDef, MapType, ProgType};
 use crate::kernel::Hook;
 
@@ -61,6 +62,19 @@ impl FakeMap {
     /// The program in a slot of a program array.
     pub fn slot(&self, index: u32) -> Option<FakeProg> {
         self.0.slots.borrow().get(&index).cloned()
+    }
+
+    /// Stores a value, as the kernel checks it.
+    pub(super) fn store(&self, key: &[u8], value: &[u8]) -> Result<(), SysError> {
+        let refuse = |errno| Err(SysError::new("BPF_MAP_UPDATE_ELEM", errno).about(self.name()));
+        if self.0.frozen.get() {
+            return refuse(libc::EPERM);
+        }
+        if key.len() != self.0.def.key_size as usize || value.len() != self.value_len() {
+            return refuse(libc::EINVAL);
+        }
+        self.0.values.borrow_mut().insert(key.to_vec(), value.to_vec());
+        Ok(())
     }
 
     /// Its name.

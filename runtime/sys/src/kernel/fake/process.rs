@@ -121,6 +121,7 @@ impl FakeKernel {
 }
 
 impl Kernel for FakeKernel {
+    type Btf = ();
     type Map = FakeMap;
     type Prog = FakeProg;
     type Link = FakeLink;
@@ -309,14 +310,14 @@ impl Kernel for FakeKernel {
 
     fn map_update(&self, map: &FakeMap, key: &[u8], value: &[u8]) -> Result<(), SysError> {
         self.enter("map_update")?;
-        store(map, key, value)
+        map.store(key, value)
     }
 
     fn map_update_batch(&self, map: &FakeMap, keys: &[u8], values: &[u8]) -> Result<(), SysError> {
         self.enter("map_update_batch")?;
         let keys = keys.chunks(map.0.def.key_size.max(1) as usize);
         for (key, value) in keys.zip(values.chunks(map.value_len().max(1))) {
-            store(map, key, value)?;
+            map.store(key, value)?;
         }
         Ok(())
     }
@@ -333,7 +334,11 @@ impl Kernel for FakeKernel {
         Ok(())
     }
 
-    fn prog_load(&self, code: &Code<'_, FakeMap>) -> Result<FakeProg, SysError> {
+    fn btf_load(&self, _: &[u8]) -> Result<(), SysError> {
+        self.enter("btf_load").map(drop)
+    }
+
+    fn prog_load(&self, code: &Code<'_, Self>) -> Result<FakeProg, SysError> {
         let state = self.enter("prog_load")?;
         let prog = Rc::new(ProgObject {
             id: self.host.next_id(),
@@ -485,34 +490,4 @@ impl Kernel for FakeKernel {
         let behind = filters.keys().filter(|(other, _)| other == place).map(|(_, id)| *id);
         Ok(here.map(|link| link.prog.id()).chain(behind).collect())
     }
-}
-
-impl State {
-    /// The namespace at a path.
-    pub(super) fn netns(&self, path: Option<&Path>) -> Option<NetnsId> {
-        self.netns.borrow().get(&path.map(Path::to_owned)).copied()
-    }
-
-    /// Fails when nothing leads to the namespace.
-    fn see(&self, netns: &Netns) -> Result<(), SysError> {
-        let seen = self.netns.borrow().values().any(|id| *id == netns.id);
-        if seen { Ok(()) } else { Err(SysError::new("setns", libc::ESRCH)) }
-    }
-    fn has_port(&self, port: &Port) -> bool {
-        self.interfaces
-            .borrow()
-            .iter()
-            .any(|((netns, _), i)| *netns == port.netns.id && i.index == port.ifindex)
-    }
-}
-
-fn store(map: &FakeMap, key: &[u8], value: &[u8]) -> Result<(), SysError> {
-    if map.0.frozen.get() {
-        return Err(SysError::new("BPF_MAP_UPDATE_ELEM", libc::EPERM).about(map.name()));
-    }
-    if key.len() != map.0.def.key_size as usize || value.len() != map.value_len() {
-        return Err(SysError::new("BPF_MAP_UPDATE_ELEM", libc::EINVAL).about(map.name()));
-    }
-    map.0.values.borrow_mut().insert(key.to_vec(), value.to_vec());
-    Ok(())
 }
