@@ -79,10 +79,8 @@ fn bpftool_loads_every_program_of_every_example() {
         let file = tempfile::NamedTempFile::with_suffix(".o").expect("a file");
         std::fs::write(file.path(), elf(&session, &built)).expect("written");
         let pins = fs.0.path().join(format!("example{i}"));
-        let loaded = run(Command::new("bpftool")
-            .args(["prog", "loadall"])
-            .arg(file.path())
-            .arg(&pins));
+        let loaded =
+            run(Command::new("bpftool").args(["prog", "loadall"]).arg(file.path()).arg(&pins));
         loaded.unwrap_or_else(|error| panic!("{policies}: {error}"));
         let pinned = std::fs::read_dir(&pins).expect("pins").count();
         assert_eq!(pinned, built.compiled.object.programs.len(), "{policies}");
