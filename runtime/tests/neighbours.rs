@@ -114,3 +114,15 @@ fn an_observer_is_alone_and_follows_the_ring() {
     assert!(events.next_within(Duration::from_secs(2)).expect("poll").is_some());
     assert_eq!(Events::open(&lab.dirs).err(), Some(Error::Observed));
 }
+
+/// A veth runs XDP in its driver, the loopback cannot.
+#[test]
+fn status_tells_generic_xdp() {
+    let Some(lab) = Lab::new("status_tells_generic_xdp") else { return };
+    for (interface, generic) in [("lo", true), ("vb", false)] {
+        let port = Port { interface: interface.to_owned(), ..lab.port() };
+        lab.apply(&all(Verdict::Allow), Attach::Xdp(port)).expect("applies");
+        let gates = lab.status().live.expect("live").gates;
+        assert!(gates.iter().all(|gate| gate.generic_xdp == generic), "{gates:?}");
+    }
+}

@@ -56,6 +56,9 @@ pub struct GateStatus {
     pub point: Option<Point>,
     /// How, where there is a choice.
     pub mechanism: Option<Mechanism>,
+    /// Whether it is XDP that the driver does not run: the network stack does,
+    /// later and slower.
+    pub generic_xdp: bool,
     /// Who is judged.
     pub subject: Option<String>,
     /// By which program.
@@ -121,6 +124,7 @@ fn live_generation<K: Kernel>(
             id: judged.gate,
             point: gate.map(|gate| gate.point.clone()),
             mechanism: gate.and_then(Gate::mechanism),
+            generic_xdp: gate.is_some_and(|gate| is_generic_xdp(host, &gate.point)),
             subject: judged.subject.clone(),
             program: judged.program.clone(),
             drift,
@@ -135,4 +139,10 @@ fn live_generation<K: Kernel>(
         gates,
         counters: counters::read(host, record.number)?,
     })
+}
+
+fn is_generic_xdp<K: Kernel>(host: &Host<'_, K>, point: &Point) -> bool {
+    let Point::Xdp { interface } = point else { return false };
+    let found = host.kernel.interface(&interface.netns(), &interface.name);
+    found.is_ok_and(|found| found.generic_xdp)
 }

@@ -74,7 +74,8 @@ fn write_live(text: &mut String, live: &Live, manifest: Option<&Manifest>) -> st
         let subject = gate.subject.as_deref().unwrap_or("events");
         let drift = gate.drift.as_ref().map(|drift| format!("  DRIFT: {drift}"));
         let drift = drift.unwrap_or_default();
-        writeln!(text, "  {:>4}  {point}: {subject} by {}{drift}", gate.id, gate.program)?;
+        let generic = if gate.generic_xdp { " (generic)" } else { "" };
+        writeln!(text, "  {:>4}  {point}{generic}: {subject} by {}{drift}", gate.id, gate.program)?;
     }
     let counted: Vec<_> = live.counters.iter().filter(|c| c.packets > 0).collect();
     if !counted.is_empty() {
@@ -128,6 +129,7 @@ fn json(status: &HostStatus, manifest: Option<&Manifest>) -> String {
             serde_json::json!({
                 "id": gate.id,
                 "point": gate.point.as_ref().map(ToString::to_string),
+                "generic_xdp": gate.generic_xdp,
                 "subject": gate.subject,
                 "program": gate.program,
                 "drift": gate.drift.as_ref().map(ToString::to_string),

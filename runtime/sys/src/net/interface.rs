@@ -1,7 +1,7 @@
 //! Network interfaces.
 
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkInfo, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkInfo, LinkMessage, LinkXdp, XdpAttached};
 
 use super::netlink;
 use crate::SysError;
@@ -18,6 +18,9 @@ pub struct Interface {
     pub kind: Option<String>,
     /// `ARPHRD_*`: what its packets begin with.
     pub hardware: Hardware,
+    /// Whether XDP is attached in the network stack, not in the driver: later
+    /// and slower.
+    pub generic_xdp: bool,
 }
 
 /// `ARPHRD_*` of `include/uapi/linux/if_arp.h`.
@@ -64,6 +67,7 @@ fn interface(message: RouteNetlinkMessage) -> Option<Interface> {
         name: String::new(),
         kind: None,
         hardware: Hardware(link.header.link_layer_type.into()),
+        generic_xdp: false,
     };
     for attribute in link.attributes {
         match attribute {
@@ -73,6 +77,9 @@ fn interface(message: RouteNetlinkMessage) -> Option<Interface> {
                     LinkInfo::Kind(kind) => Some(kind.to_string()),
                     _ => None,
                 });
+            }
+            LinkAttribute::Xdp(xdp) => {
+                found.generic_xdp = xdp.contains(&LinkXdp::Attached(XdpAttached::SocketBuffer));
             }
             _ => {}
         }

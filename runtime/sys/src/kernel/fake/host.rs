@@ -90,7 +90,7 @@ impl FakeHost {
         let index = self.next_id();
         let (name, kind) = (name.to_owned(), Some("veth".to_owned()));
         let key = (self.netns(netns), name.clone());
-        let interface = Interface { index, name, kind, hardware };
+        let interface = Interface { index, name, kind, hardware, generic_xdp: false };
         self.0.interfaces.borrow_mut().insert(key, interface);
         index
     }
