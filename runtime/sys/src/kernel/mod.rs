@@ -230,7 +230,9 @@ pub trait Kernel {
     fn has_clsact(&self, port: &Port) -> Result<bool, SysError>;
     /// Adds a `clsact` qdisc; `false` if it was there already.
     fn clsact_add(&self, port: &Port) -> Result<bool, SysError>;
-    /// Removes a `clsact` qdisc if no filter is left on it; whether it did.
+    /// Removes a `clsact` qdisc if no filter is left on it; whether it did. A
+    /// filter that somebody adds between the look and the removal goes with it:
+    /// the kernel has no removal that looks.
     fn clsact_remove_if_empty(&self, port: &Port) -> Result<bool, SysError>;
     /// Adds a filter that runs the program, before all others.
     fn filter_add(&self, prog: &Self::Prog, place: &FilterPlace) -> Result<(), SysError>;
