@@ -1,7 +1,7 @@
 //! The passes, in order.
 //!
 //! Read this page as the table of contents of the compiler: [`read`] turns YAML
-//! into policies, [`decide`] policies into tables and graphs, [`lower`],
+//! into policies, [`decide`] policies into tables and graphs, [`lower()`],
 //! [`optimise`] and [`assemble`] those into bytecode. Nothing else knows the order.
 
 use std::collections::BTreeSet;

@@ -3,7 +3,8 @@
 //!
 //! `corpus` holds them against verdicts that other people's engines gave, `random`
 //! against each other on generated policies, `metamorphic` on cases rewritten so
-//! that nothing should change, `packets` on packets that are no flow.
+//! that nothing should change, `packets` on packets that are no flow, `events` on
+//! generated tracing policies.
 //! What was compared is said on standard error, one line a test.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
@@ -13,6 +14,7 @@ mod case;
 mod cilium;
 mod corpus;
 mod cyclonus;
+mod events;
 mod lineup;
 mod metamorphic;
 mod packets;

@@ -82,7 +82,7 @@ impl Scenario {
 }
 
 /// Runs a test on generated cases, or on as many as fit into a soak.
-fn check<S: Strategy>(
+pub(crate) fn check<S: Strategy>(
     name: &str,
     cases: u32,
     strategy: &S,

@@ -283,7 +283,8 @@ impl Run<'_> {
         match space {
             Space::User => self.environment.user.byte(address),
             Space::Kernel => self.environment.kernel.byte(address).or_else(|| {
-                self.memory.read(address, 1).ok().and_then(|bytes| bytes.first().copied())
+                let own = self.memory.read(address, 1).ok();
+                own.and_then(|bytes| bytes.first().copied()).or_else(|| self.memory.event(address))
             }),
         }
     }

@@ -194,6 +194,16 @@ impl Memory<'_> {
         }
     }
 
+    /// A byte of a tracepoint's record or arguments. The contexts of packets are views
+    /// that the verifier translates: what memory holds at their place is the kernel's.
+    pub(super) fn event(&self, address: u64) -> Option<u8> {
+        let (region, offset) = Region::of(address)?;
+        if region != Region::Context || self.context.is_skb() || self.context.is_xdp() {
+            return None;
+        }
+        self.context.image.get(usize::try_from(offset).ok()?).copied()
+    }
+
     /// Bytes that programs and helpers write; not to the context.
     pub(super) fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), AccessError> {
         let (region, offset) = Region::of(address).ok_or(AccessError::Nowhere)?;

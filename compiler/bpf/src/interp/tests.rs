@@ -190,6 +190,24 @@ fn tracing_sees_the_environment() {
     assert_eq!(machine.run("no", args).expect_err("no program").kind, FaultKind::NoProgram);
 }
 
+/// A tracepoint's text lies in its record; the kernel reads it like any memory.
+#[test]
+fn texts_of_a_record_can_be_probed() {
+    let mut machine = machine(
+        ".program text kind tracepoint sched/sched_process_exec
+           r3 = r1
+           r3 += 12
+           r1 = r10
+           r1 += -16
+           r2 = 16
+           call probe_read_kernel_str
+           exit",
+    );
+    let text = |text: &[u8]| Context::Tracepoint([&[0; 12], text].concat());
+    assert_eq!(machine.run("text", text(b"/bin/sh\0")).map(|o| o.ret), Ok(8));
+    assert_eq!(machine.run("text", text(b"/bin")).map(|o| o.ret), Ok(-14i64 as u64), "no end");
+}
+
 #[test]
 fn coverage_names_what_was_executed() {
     let mut machine = machine(
