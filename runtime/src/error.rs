@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use policyc_bpf::Direction;
 use policyc_sys::host::Capability;
 use policyc_sys::{SysError, errno};
 
@@ -48,6 +49,19 @@ pub enum Error {
         netns: Option<PathBuf>,
         /// What the kernel said.
         error: Box<SysError>,
+    },
+    /// A place where a direction that the policy restricts would pass unjudged.
+    #[error(
+        "{point} judges no {} of `{subject}`, which its policy restricts",
+        match direction { Direction::Ingress => "ingress", Direction::Egress => "egress" }
+    )]
+    Unjudged {
+        /// Who is bound there.
+        subject: String,
+        /// The place.
+        point: String,
+        /// The direction, seen from the subject.
+        direction: Direction,
     },
     /// A binding names an interface whose packets go past the hooks.
     #[error("interface `{interface}` of `{subject}` is a {kind} device, which bypasses tc and xdp")]
@@ -259,6 +273,10 @@ impl Error {
                 "run as root, or grant CAP_SYS_ADMIN: entering a network namespace needs it"
             }
             Self::NoInterface { .. } => "correct the binding, or bring the interface up first",
+            Self::Unjudged { .. } => {
+                "bind the interface by `tc`, beside or instead of `xdp`: XDP sees only what an \
+                 interface receives"
+            }
             Self::Bypassed { .. } => "bind the subject by its cgroup, or use a veth pair",
             Self::NotEthernet { .. } => {
                 "bind the subject by its cgroup; tc and xdp bindings take Ethernet interfaces and \

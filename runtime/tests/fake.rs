@@ -6,9 +6,9 @@ mod machine;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{artifact, network};
+use common::{artifact, artifact_of, network, subject};
 use machine::{FIRST, SECOND, binding, judged, machine, port, run, stage, state_dir_only};
-use policyc_bpf::{Judges, ProgramKind, Verdict};
+use policyc_bpf::{Direction, Judges, ProgramKind, Subject, Verdict};
 use policyc_runtime::{
     Attach, Binding, Bindings, Dirs, Drift, Error, Host, Mechanism, Options, Port, Side, confirm,
     last_applied, remove, rollback, status,
@@ -280,6 +280,27 @@ fn after_boot_nothing_is_live_and_apply_starts_afresh() {
     assert_eq!((&artifact, &bindings), (&FIRST.0, &FIRST.1));
     run(&kernel, &SECOND, Options::default()).expect("applies");
     assert_tidied(&host, "all went well");
+}
+
+/// XDP sees what an interface receives. Where the policy denies something that is
+/// sent, a binding by XDP alone would let it pass unjudged.
+#[test]
+fn what_a_policy_restricts_is_judged_or_refused() {
+    let by = |attach: fn(Port) -> Attach| binding("shop/web", attach(port("web", Side::Own)));
+    let apply = |restricts: &[Direction], bindings: Vec<Binding>| {
+        let subject = Subject { restricts: restricts.to_vec(), ..subject(0, "shop/web") };
+        let artifact = artifact_of("a", Verdict::Deny, &network(), vec![subject]);
+        let input = (artifact, Bindings { bindings });
+        run(&FakeKernel::new(&machine()), &input, Options::default())
+    };
+    let (ingress, egress) = (Direction::Ingress, Direction::Egress);
+    assert!(apply(&[ingress], vec![by(Attach::Xdp)]).is_ok());
+    assert!(apply(&[ingress, egress], vec![by(Attach::Tc)]).is_ok());
+    assert!(apply(&[ingress, egress], vec![by(Attach::Xdp), by(Attach::Tc)]).is_ok());
+    let error = apply(&[ingress, egress], vec![by(Attach::Xdp)]).expect_err("egress is open");
+    let said = "xdp of web judges no egress of `shop/web`, which its policy restricts";
+    assert_eq!(error.to_string(), said);
+    assert!(matches!(error, Error::Unjudged { .. }) && error.help().contains("`tc`"));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use policyc_base::EntityId;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Digest;
-use crate::{Judges, License, MapSpec, Object, Program, ProgramKind, SourceLine};
+use crate::{Direction, Judges, License, MapSpec, Object, Program, ProgramKind, SourceLine};
 
 /// What an artifact says about itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -196,6 +196,9 @@ pub struct Subject {
     pub row: u32,
     /// Its addresses, as the inventory gives them.
     pub addresses: Vec<IpAddr>,
+    /// The directions in which its policy denies something, seen from the subject:
+    /// wherever it is bound, these have to be judged.
+    pub restricts: Vec<Direction>,
     /// Where the inventory says it is attached; none leaves it to the bindings.
     pub attach: Option<AttachHint>,
 }

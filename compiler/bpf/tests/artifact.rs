@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use common::sample;
 use policyc_bpf::{
-    Artifact, ArtifactError, AttachHint, Cost, Decision, Digest, Evidence, Finding, Level, License,
-    Manifest, Object, Outcome, Reason, Source, Subject, SubjectKind,
+    Artifact, ArtifactError, AttachHint, Cost, Decision, Digest, Direction, Evidence, Finding,
+    Level, License, Manifest, Object, Outcome, Reason, Source, Subject, SubjectKind,
 };
 use proptest::prelude::*;
 
@@ -24,6 +24,7 @@ fn manifest(object: &Object) -> Manifest {
         kind: SubjectKind::Endpoint,
         row: 1,
         addresses: vec!["10.2.0.7".parse().unwrap(), "fd00::7".parse().unwrap()],
+        restricts: vec![Direction::Egress],
         attach: Some(AttachHint::SystemdUnit("billing.service".into())),
     }];
     manifest.sources =

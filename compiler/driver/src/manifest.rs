@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use policyc_base::EntityId;
 use policyc_bpf::{
-    AttachHint, Cost, Decision, Digest, EventField, EventFieldKind, EventSpec, Limit, Manifest,
-    Outcome, ProgramEntry, Reason as BpfReason, Source, Subject, SubjectKind, Verdict,
+    AttachHint, Cost, Decision, Digest, Direction, EventField, EventFieldKind, EventSpec, Limit,
+    Manifest, Outcome, ProgramEntry, Reason as BpfReason, Source, Subject, SubjectKind, Verdict,
 };
 use policyc_codegen::lower::record::{self, RecordLayout};
 use policyc_decision::network::{self, NetworkDecision, Why, builtin};
 use policyc_decision::tracing::{EventDecision, EventGraph, EventOutcome, HookDecision};
 use policyc_policy::inventory::{Attach, Identity, Inventory};
-use policyc_policy::network::{Dialect, Reason};
+use policyc_policy::network::{Dialect, EntryVerdict, Reason};
 use policyc_policy::tracing::ArgKind;
 
 use crate::pipeline::Built;
@@ -106,11 +106,23 @@ fn subjects(network: &NetworkDecision, inventory: &Inventory) -> Vec<Subject> {
             },
             row: subject.behaviour as u32,
             addresses: subject.addresses.clone(),
+            restricts: restricts(&network.behaviours[subject.behaviour]),
             attach: attach(&subject.name),
         })
         .collect();
     subjects.sort_by(|a, b| a.name.cmp(&b.name));
     subjects
+}
+
+/// The directions in which a behaviour denies something.
+fn restricts(behaviour: &network::Behaviour) -> Vec<Direction> {
+    let denies = |rules: &network::DirectionRules| {
+        let default = matches!(rules.otherwise, Reason::DefaultDeny(_));
+        default || rules.entries.iter().any(|entry| entry.verdict == EntryVerdict::Deny)
+    };
+    let rules = &behaviour.rules;
+    let both = [(Direction::Ingress, &rules.ingress), (Direction::Egress, &rules.egress)];
+    both.into_iter().filter(|(_, rules)| denies(rules)).map(|(direction, _)| direction).collect()
 }
 
 fn attach_hint(attach: &Attach) -> AttachHint {

@@ -10,6 +10,7 @@ mod fill;
 mod load;
 mod plan;
 mod resolve;
+mod unjudged;
 
 use std::time::{Duration, SystemTime};
 

@@ -4,6 +4,7 @@ use policyc_bpf::{Artifact, Direction, Judges, ProgramKind, Subject};
 use policyc_sys::Kernel;
 use policyc_sys::net::{Hardware, Netns};
 
+use super::unjudged::refuse_unjudged;
 use crate::bindings::{Attach, Binding, Bindings, Port, Side};
 use crate::error::Error;
 use crate::host::Host;
@@ -36,6 +37,7 @@ pub(super) fn resolve<K: Kernel>(
             wanted.push(found);
         }
     }
+    refuse_unjudged(artifact, &wanted)?;
     wanted.extend(tracing(artifact));
     Ok(wanted)
 }

@@ -34,6 +34,29 @@ pub(crate) fn artifact(
     kinds: &[(ProgramKind, Judges)],
     subjects: &[&str],
 ) -> Artifact {
+    let subjects = subjects.iter().enumerate().map(|(row, name)| subject(row as u32, name));
+    artifact_of(name, verdict, kinds, subjects.collect())
+}
+
+/// A subject whose policy denies nothing, says the manifest.
+pub(crate) fn subject(row: u32, name: &str) -> Subject {
+    Subject {
+        name: name.to_owned(),
+        kind: SubjectKind::Endpoint,
+        row,
+        addresses: Vec::new(),
+        restricts: Vec::new(),
+        attach: None,
+    }
+}
+
+/// Programs that all return the verdict, for these subjects.
+pub(crate) fn artifact_of(
+    name: &str,
+    verdict: Verdict,
+    kinds: &[(ProgramKind, Judges)],
+    subjects: Vec<Subject>,
+) -> Artifact {
     let maps = Maps::new();
     let mut programs: Vec<Program> = kinds
         .iter()
@@ -43,17 +66,7 @@ pub(crate) fn artifact(
     programs.sort_by(|a, b| a.name.cmp(&b.name));
     let object = Object { programs, maps: maps.specs, lines: Vec::new() };
     let mut manifest = Manifest::new(name, "cilium-1.20");
-    manifest.subjects = subjects
-        .iter()
-        .enumerate()
-        .map(|(row, name)| Subject {
-            name: (*name).to_owned(),
-            kind: SubjectKind::Endpoint,
-            row: row as u32,
-            addresses: Vec::new(),
-            attach: None,
-        })
-        .collect();
+    manifest.subjects = subjects;
     Artifact::build(manifest, &object).expect("a sound object")
 }
 

@@ -12,6 +12,7 @@ fn manifest(hints: Vec<AttachHint>) -> Manifest {
         kind: SubjectKind::Endpoint,
         row: row as u32,
         addresses: Vec::new(),
+        restricts: Vec::new(),
         attach: Some(hint),
     };
     manifest.subjects = hints.into_iter().enumerate().map(subject).collect();
