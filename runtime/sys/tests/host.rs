@@ -4,6 +4,7 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::{insn, kernel, returning};
@@ -162,6 +163,31 @@ fn attached_programs() -> BTreeSet<String> {
         .filter_map(|prog| bpf::prog_info(prog.as_fd()).ok())
         .map(|info| info.name)
         .collect()
+}
+
+/// Who removes everything takes the lock's file away at the end; whoever opened it
+/// before must not think that it holds the lock of those who come later.
+#[test]
+fn a_lock_whose_file_is_gone_is_none() {
+    let folder = std::env::temp_dir().join(format!("policyc-lock-gone-{}", std::process::id()));
+    let path = folder.join("lock");
+    let inside = AtomicBool::new(false);
+    let work = || {
+        for _ in 0..10_000 {
+            let Ok(lock) = FileLock::acquire(&path, "me") else { continue };
+            assert!(!inside.swap(true, Ordering::SeqCst), "two at once");
+            std::thread::yield_now();
+            inside.store(false, Ordering::SeqCst);
+            let _ = std::fs::remove_file(&path);
+            drop(lock);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(work);
+        }
+    });
+    std::fs::remove_dir_all(&folder).expect("removed");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -49,24 +50,9 @@ impl FileLock {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(io("mkdir"))?;
         }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(io("open"))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(error) if error.raw_os_error() == libc::EWOULDBLOCK => {
-                return Err(LockError::Held(holder_in(&mut file)));
-            }
-            Err(error) => {
-                return Err(LockError::Sys(
-                    SysError::new("flock", error.raw_os_error()).about(path.to_string_lossy()),
-                ));
-            }
-        }
+        let mut file = locked(path)?.ok_or_else(|| {
+            LockError::Sys(SysError::new("flock", libc::ESTALE).about(path.to_string_lossy()))
+        })?;
         file.set_len(0).map_err(io("ftruncate"))?;
         file.seek(SeekFrom::Start(0)).map_err(io("lseek"))?;
         writeln!(file, "{holder}").map_err(io("write"))?;
@@ -95,6 +81,34 @@ impl DirLock {
             Err(error) => Err(SysError::new("flock", error.raw_os_error()).about(about())),
         }
     }
+}
+
+/// The file of the path, locked. `remove --all` takes the file away, and a lock on
+/// what has no name any more keeps nobody out: then again, with the new file. `None`
+/// if it goes away every time.
+fn locked(path: &Path) -> Result<Option<File>, LockError> {
+    let failed = |error| LockError::Sys(SysError::about(error, path.to_string_lossy()));
+    for _ in 0..100 {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(path);
+        let mut file = file.map_err(|error| failed(SysError::from_io("open", &error)))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) if is_at(&file, path) => return Ok(Some(file)),
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == libc::EWOULDBLOCK => {
+                return Err(LockError::Held(holder_in(&mut file)));
+            }
+            Err(error) => return Err(failed(SysError::new("flock", error.raw_os_error()))),
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the path still leads to the file.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(held), Ok(found)) = (file.metadata(), fs::metadata(path)) else { return false };
+    (held.dev(), held.ino()) == (found.dev(), found.ino())
 }
 
 /// What the holder wrote. Whoever took the lock just now writes it at once.
