@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use policyc_base::EntityId;
+use policyc_base::{EntityId, PrimaryMap};
 use policyc_bpf::{
     AttachHint, Cost, Decision, Digest, Direction, EventField, EventFieldKind, EventSpec, Limit,
     Manifest, Outcome, ProgramEntry, Reason as BpfReason, Source, Subject, SubjectKind, Verdict,
 };
 use policyc_codegen::lower::record::{self, RecordLayout};
 use policyc_decision::network::{self, NetworkDecision, Why, builtin};
+use policyc_decision::tables::{AddressClass, Cell, Row};
 use policyc_decision::tracing::{EventDecision, EventGraph, EventOutcome, HookDecision};
 use policyc_policy::inventory::{Attach, Identity, Inventory};
-use policyc_policy::network::{Dialect, EntryVerdict, Reason};
+use policyc_policy::network::{Dialect, Reason};
 use policyc_policy::tracing::ArgKind;
 
 use crate::pipeline::Built;
@@ -95,6 +96,7 @@ fn subjects(network: &NetworkDecision, inventory: &Inventory) -> Vec<Subject> {
         let Some(Identity::Workload(id)) = inventory.lookup(name) else { return None };
         inventory.workloads[id].attach.as_ref().map(attach_hint)
     };
+    let restricted = restricted(network);
     let mut subjects: Vec<_> = network
         .subjects
         .iter()
@@ -106,7 +108,7 @@ fn subjects(network: &NetworkDecision, inventory: &Inventory) -> Vec<Subject> {
             },
             row: subject.behaviour as u32,
             addresses: subject.addresses.clone(),
-            restricts: restricts(&network.behaviours[subject.behaviour]),
+            restricts: restricted[subject.behaviour].clone(),
             attach: attach(&subject.name),
         })
         .collect();
@@ -114,15 +116,23 @@ fn subjects(network: &NetworkDecision, inventory: &Inventory) -> Vec<Subject> {
     subjects
 }
 
-/// The directions in which a behaviour denies something.
-fn restricts(behaviour: &network::Behaviour) -> Vec<Direction> {
-    let denies = |rules: &network::DirectionRules| {
-        let default = matches!(rules.otherwise, Reason::DefaultDeny(_));
-        default || rules.entries.iter().any(|entry| entry.verdict == EntryVerdict::Deny)
+/// For each behaviour the directions in which some cell denies. Cells that no packet
+/// meets count too: that errs on the side of judging.
+fn restricted(network: &NetworkDecision) -> Vec<Vec<Direction>> {
+    let decides = |cell: &Cell| !network.decisions[cell.decision.index()].allowed;
+    let rows = network.cells.rows.iter();
+    let denies: PrimaryMap<Row, bool> = rows.map(|(_, cells)| cells.iter().any(decides)).collect();
+    let classes = network.rows.address_classes;
+    let in_direction = |behaviour: usize, is_egress: bool| {
+        let first = network.rows.index(behaviour, is_egress, AddressClass::from_index(0));
+        network.rows.rows[first..first + classes].iter().any(|row| denies[*row])
     };
-    let rules = &behaviour.rules;
-    let both = [(Direction::Ingress, &rules.ingress), (Direction::Egress, &rules.egress)];
-    both.into_iter().filter(|(_, rules)| denies(rules)).map(|(direction, _)| direction).collect()
+    let directions = [(Direction::Ingress, false), (Direction::Egress, true)];
+    let of = |behaviour| {
+        let denied = directions.iter().filter(|(_, egress)| in_direction(behaviour, *egress));
+        denied.map(|(direction, _)| *direction).collect()
+    };
+    (0..network.behaviours.len()).map(of).collect()
 }
 
 fn attach_hint(attach: &Attach) -> AttachHint {
@@ -214,3 +224,6 @@ fn event_spec(hook: &HookDecision, graph: &EventGraph, layout: &RecordLayout) ->
         fields: fields.collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;
