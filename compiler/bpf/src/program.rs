@@ -141,6 +141,21 @@ pub enum MapKind {
     Ringbuf,
 }
 
+impl MapKind {
+    /// The kernel's name, without its prefix and in lower case: `lpm_trie`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Array => "array",
+            Self::PercpuArray => "percpu_array",
+            Self::Hash => "hash",
+            Self::LruHash => "lru_hash",
+            Self::LpmTrie => "lpm_trie",
+            Self::ProgArray => "prog_array",
+            Self::Ringbuf => "ringbuf",
+        }
+    }
+}
+
 /// Who fills a map, and how long it lives.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -10,7 +10,7 @@ pub fn tables(object: &Object) -> String {
     for map in object.maps.values() {
         let kind = match map.kind {
             MapKind::Array if map.is_flat() => "flat array".to_owned(),
-            kind => kind_name(kind).to_owned(),
+            kind => kind.name().to_owned(),
         };
         let entry = u64::from(map.key_size + map.value_size).max(1);
         let bytes = if map.is_flat() {
@@ -33,19 +33,6 @@ pub fn tables(object: &Object) -> String {
 
 fn entries(count: u32) -> String {
     format!("{count} entries")
-}
-
-/// The kernel's name of a kind of map.
-const fn kind_name(kind: MapKind) -> &'static str {
-    match kind {
-        MapKind::Array => "array",
-        MapKind::PercpuArray => "percpu_array",
-        MapKind::Hash => "hash",
-        MapKind::LruHash => "lru_hash",
-        MapKind::LpmTrie => "lpm_trie",
-        MapKind::ProgArray => "prog_array",
-        MapKind::Ringbuf => "ringbuf",
-    }
 }
 
 /// Costs and limits of a manifest.

@@ -33,6 +33,9 @@ pub struct Outcome {
     pub passed: usize,
     /// The others.
     pub failures: Vec<Failure>,
+    /// Verdicts that an engine was asked for and cannot give: only the oracle judges
+    /// events, and without network policy there is no program to run a flow through.
+    pub unjudged: usize,
 }
 
 /// Runs all cases of a fixture. `written` is where the fixture itself was read.
@@ -53,6 +56,11 @@ pub fn run(
             Case::Flow(case) => (case.span, flow_case(case, built, session, &mut engines)?),
             Case::Event(case) => (case.span, vec![("oracle", event_case(case, built))]),
         };
+        let missing = match case {
+            Case::Flow(_) => names.len() - engines.len(),
+            Case::Event(_) => names.iter().filter(|name| **name != EngineName::Oracle).count(),
+        };
+        outcome.unjudged += missing;
         let at = written.sources.location(span);
         let at = at.map(|a| format!("{}:{}:{}", a.file, a.line, a.column)).unwrap_or_default();
         for (engine, result) in results {

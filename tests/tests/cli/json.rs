@@ -48,7 +48,7 @@ fn tests_that_pass_and_fail() {
     let (document, status) = document("test examples/packet-of-death -o json");
     assert_eq!(
         (status, fields(&document)),
-        (Some(0), vec!["failed", "findings", "passed", "version"])
+        (Some(0), vec!["failed", "findings", "passed", "unjudged", "version"])
     );
     assert_eq!(document["failed"], serde_json::json!([]));
 

@@ -5,7 +5,7 @@ use policyc_grammar::asm::Rule;
 
 use super::literal::{name, next, number, number32, only, string};
 use super::{Result, error};
-use crate::print::{direction_word, judges_word, license_word, map_kind_word, map_role_word};
+use crate::print::{direction_word, judges_word, license_word, map_role_word};
 use crate::{
     Direction, Insn, Judges, License, MapKind, MapRole, MapSpec, Program, ProgramKind, SourceLine,
 };
@@ -90,7 +90,7 @@ pub(super) fn map(pair: Pair<'_, Rule>) -> Result<MapSpec> {
         let key = next(&mut words, &attr)?;
         let value = next(&mut words, &attr)?;
         match key.as_str() {
-            "kind" => kind = Some(word_of(&value, &MAP_KINDS, map_kind_word)?),
+            "kind" => kind = Some(word_of(&value, &MAP_KINDS, MapKind::name)?),
             "role" => role = word_of(&value, &MAP_ROLES, map_role_word)?,
             "key" => key_size = number32(&value)?,
             "value" => value_size = number32(&value)?,

@@ -31,7 +31,7 @@ use policyc_base::{EntityId, Origin};
 use crate::decode::{Imm64, Instruction, decode};
 use crate::{Insn, Object, Program, Reloc, RelocTarget, SourceLine};
 use labels::destination;
-pub(crate) use object::{direction_word, judges_word, license_word, map_kind_word, map_role_word};
+pub(crate) use object::{direction_word, judges_word, license_word, map_role_word};
 
 /// Column at which origins begin.
 const ORIGIN_COLUMN: usize = 44;

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::Style;
-use crate::{Direction, Judges, License, MapKind, MapRole, MapSpec, Program, ProgramKind};
+use crate::{Direction, Judges, License, MapRole, MapSpec, Program, ProgramKind};
 use crate::{MapId, Object, SourceLine};
 
 /// Bytes of contents on one line.
@@ -29,7 +29,7 @@ pub(super) fn write_program_head(f: &mut String, program: &Program) -> fmt::Resu
 
 /// `.map` with its attributes and contents.
 pub(super) fn write_map(f: &mut String, map: &MapSpec, style: Style) -> fmt::Result {
-    let (name, kind, role) = (Name(&map.name), map_kind_word(map.kind), map_role_word(map.role));
+    let (name, kind, role) = (Name(&map.name), map.kind.name(), map_role_word(map.role));
     write!(f, ".map {name} kind {kind} key {} value {}", map.key_size, map.value_size)?;
     write!(f, " entries {} flags {:#x} role {role}", map.max_entries, map.flags)?;
     if !style.contents && !map.contents.is_empty() {
@@ -131,19 +131,6 @@ pub(crate) const fn license_word(license: License) -> &'static str {
     match license {
         License::Permissive => "permissive",
         License::DualMitGpl => "dual_mit_gpl",
-    }
-}
-
-/// The word of a map's kind.
-pub(crate) const fn map_kind_word(kind: MapKind) -> &'static str {
-    match kind {
-        MapKind::Array => "array",
-        MapKind::PercpuArray => "percpu_array",
-        MapKind::Hash => "hash",
-        MapKind::LruHash => "lru_hash",
-        MapKind::LpmTrie => "lpm_trie",
-        MapKind::ProgArray => "prog_array",
-        MapKind::Ringbuf => "ringbuf",
     }
 }
 

@@ -18,6 +18,8 @@ struct Document {
     version: u32,
     passed: usize,
     failed: Vec<FailureDocument>,
+    /// Verdicts that were asked of engines that cannot give them.
+    unjudged: usize,
     /// Of fixtures and policies that cannot be run.
     findings: Vec<Finding>,
 }
@@ -35,6 +37,7 @@ struct FailureDocument {
 struct Results {
     passed: usize,
     failures: Vec<Failure>,
+    unjudged: usize,
     /// Findings as text and for programs; which of them is wanted is up to the end.
     text: String,
     findings: Vec<Finding>,
@@ -125,6 +128,7 @@ fn run_fixture(
     let outcome = suite::run(fixture, &built, &session, written, &args.engine);
     let outcome = outcome.map_err(|error| Error::Message(error.to_string()))?;
     results.passed += outcome.passed;
+    results.unjudged += outcome.unjudged;
     results.failures.extend(outcome.failures);
     Ok(())
 }
@@ -150,6 +154,13 @@ fn text(results: &Results) -> String {
         text.push_str(&format!(", {} could not be run", plural(results.broken, "fixture")));
     }
     text.push('\n');
+    if results.unjudged > 0 {
+        let asked = plural(results.unjudged, "verdict");
+        text.push_str(&format!(
+            "{asked} not asked for on other engines than the oracle: events run on it alone, and \
+             flows need network policy\n"
+        ));
+    }
     text
 }
 
@@ -164,6 +175,7 @@ fn json(results: Results) -> String {
         version: 1,
         passed: results.passed,
         failed: failed.collect(),
+        unjudged: results.unjudged,
         findings: results.findings,
     };
     // INVARIANT: plain strings and numbers always serialise.

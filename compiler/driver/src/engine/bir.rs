@@ -39,12 +39,7 @@ impl<'a> Bir<'a> {
         for (name, contents) in tables {
             set(&mut machine, name, 0, contents)?;
         }
-        set(&mut machine, "config", 0, &program::CONFIG)?;
-        let bindings =
-            program::bindings(decision).ok_or_else(|| error("too many distinct behaviours"))?;
-        for (attach, behaviour) in bindings {
-            set(&mut machine, "subjects", attach, &behaviour.to_le_bytes())?;
-        }
+        program::set_up(decision, error, |map, key, value| set(&mut machine, map, key, value))?;
         Ok(Self { decision, programs, machine })
     }
 }

@@ -32,12 +32,7 @@ impl<'a> Bytecode<'a> {
         programs: ProgramSet,
     ) -> Result<Self, EngineError> {
         let mut machine = Machine::new(object).map_err(error)?;
-        set(&mut machine, "config", 0, &program::CONFIG)?;
-        let bindings =
-            program::bindings(decision).ok_or_else(|| error("too many distinct behaviours"))?;
-        for (attach, behaviour) in bindings {
-            set(&mut machine, "subjects", attach, &behaviour.to_le_bytes())?;
-        }
+        program::set_up(decision, error, |map, key, value| set(&mut machine, map, key, value))?;
         Ok(Self { decision, programs, machine })
     }
 
@@ -49,8 +44,9 @@ impl<'a> Bytecode<'a> {
 
 /// Writes one entry of a map.
 fn set(machine: &mut Machine, map: &str, key: u32, value: &[u8]) -> Result<(), EngineError> {
-    let id = machine.map_id(map).ok_or_else(|| error(format!("no map `{map}`")))?;
-    let Some(map) = machine.map_mut(id) else { return Ok(()) };
+    let id = machine.map_id(map);
+    let found = id.and_then(|id| machine.map_mut(id));
+    let map = found.ok_or_else(|| error(format!("no map `{map}`")))?;
     map.update(&key.to_le_bytes(), value, 0).map_err(error)
 }
 

@@ -49,12 +49,7 @@ impl<'a> Kernel<'a> {
         let ring = ring.as_fd().try_clone_to_owned().map_err(error)?;
         let events = Map::from_fd(ring).and_then(Ringbuf::new).map_err(error)?;
         let engine = Self { decision, programs, loaded, events, cpus };
-        engine.set("config", 0, &program::CONFIG)?;
-        let bindings =
-            program::bindings(decision).ok_or_else(|| error("too many distinct behaviours"))?;
-        for (attach, behaviour) in bindings {
-            engine.set("subjects", attach, &behaviour.to_ne_bytes())?;
-        }
+        program::set_up(decision, error, |map, key, value| engine.set(map, key, value))?;
         Ok(engine)
     }
 

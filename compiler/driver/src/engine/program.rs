@@ -164,12 +164,22 @@ pub fn attach_id(behaviour: usize) -> u32 {
     behaviour as u32 + 1
 }
 
-/// The contents of the map `subjects`: for each attach id, behaviour + 1. `None`
-/// when there are more behaviours than attach points.
-pub(super) fn bindings(decision: &NetworkDecision) -> Option<Vec<(u32, u32)>> {
-    let fits = decision.behaviours.len() < ATTACH_POINTS as usize;
-    let behaviours = 0..decision.behaviours.len();
-    fits.then(|| behaviours.map(|b| (attach_id(b), b as u32 + 1)).collect())
+/// Fills the maps that the runtime fills when programs are live: `config`, and
+/// `subjects`, for each attach id the behaviour + 1. `set` writes an entry of a map.
+///
+/// # Errors
+/// More behaviours than attach points, in words; what `set` said.
+pub(super) fn set_up(
+    decision: &NetworkDecision,
+    error: impl FnOnce(&'static str) -> EngineError,
+    mut set: impl FnMut(&str, u32, &[u8]) -> Result<(), EngineError>,
+) -> Result<(), EngineError> {
+    if decision.behaviours.len() >= ATTACH_POINTS as usize {
+        return Err(error("too many distinct behaviours"));
+    }
+    set("config", 0, &CONFIG)?;
+    (0..decision.behaviours.len())
+        .try_for_each(|b| set("subjects", attach_id(b), &(b as u32 + 1).to_le_bytes()))
 }
 
 /// What verdict events say.
@@ -188,4 +198,4 @@ pub mod events {
 
 /// The contents of the map `config` for engines: generation 1, forwarded packets
 /// are reported, so that every verdict comes with its decision.
-pub(super) const CONFIG: [u8; 8] = [1, 0, 0, 0, 1, 0, 0, 0];
+const CONFIG: [u8; 8] = [1, 0, 0, 0, 1, 0, 0, 0];
