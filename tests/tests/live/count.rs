@@ -1,19 +1,21 @@
 //! Programs of somebody else's that count packets and pass them on, and the sums
 //! of policyc's own counters.
 
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use policyc_bpf::assemble;
 use policyc_sys::bpf::{
-    Direction, LinkTarget, Map, MapDef, MapType, ProgLoad, ProgType, link_create, map_create,
-    prog_load, set_map,
+    AttachType, Direction, LinkTarget, Map, MapDef, MapType, ProgLoad, ProgType, link_create,
+    map_create, prog_load, set_map,
 };
 use policyc_sys::net::{in_netns, interface_by_name};
 
 use crate::lab::Lab;
 
-/// Counts what passes one place in a tcx chain. New ones come first in it.
+/// Counts what passes one place in a chain. New ones come first in one of tcx, and
+/// last at a cgroup.
 #[derive(Debug)]
 pub(crate) struct Counter {
     pub(crate) map: Map,
@@ -24,22 +26,28 @@ pub(crate) struct Counter {
 impl Counter {
     /// At the head of the chain of an interface.
     pub(crate) fn attach(netns: &str, interface: &str, direction: Direction) -> Self {
-        let map = map_create(&MapDef {
-            map_type: MapType::ARRAY,
-            key_size: 4,
-            value_size: 8,
-            max_entries: 1,
-            flags: 0,
-            name: "foreign".to_owned(),
-        })
-        .expect("a map");
-        let prog = load(&map);
+        let map = counter_map();
+        let prog = load(&map, ProgType::SCHED_CLS, None, TCX_NEXT);
         let netns = Path::new("/run/netns").join(netns);
         let link = in_netns(Some(&netns), || {
             let ifindex = interface_by_name(interface)?.index;
             link_create(prog.as_fd(), LinkTarget::Tcx { ifindex, direction })
         });
         Self { map, prog, link: link.expect("attaches") }
+    }
+
+    /// At the sockets of a cgroup and of those below.
+    pub(crate) fn attach_to_cgroup(cgroup: &Path, direction: Direction) -> Self {
+        let map = counter_map();
+        let attach_type = match direction {
+            Direction::Ingress => AttachType::CGROUP_INET_INGRESS,
+            Direction::Egress => AttachType::CGROUP_INET_EGRESS,
+        };
+        let prog = load(&map, ProgType::CGROUP_SKB, Some(attach_type), CGROUP_ALLOW);
+        let folder = File::open(cgroup).expect("a cgroup");
+        let target = LinkTarget::CgroupSkb { cgroup: folder.as_fd(), direction };
+        let link = link_create(prog.as_fd(), target).expect("attaches");
+        Self { map, prog, link }
     }
 
     /// In both directions at both ends of a lab's wire.
@@ -61,18 +69,42 @@ impl Counter {
     }
 }
 
-fn load(map: &Map) -> OwnedFd {
-    const TCX_NEXT: &str = "
+/// The verdicts that pass a packet on.
+const TCX_NEXT: i32 = -1;
+const CGROUP_ALLOW: i32 = 1;
+
+fn counter_map() -> Map {
+    map_create(&MapDef {
+        map_type: MapType::ARRAY,
+        key_size: 4,
+        value_size: 8,
+        max_entries: 1,
+        flags: 0,
+        name: "foreign".to_owned(),
+    })
+    .expect("a map")
+}
+
+fn load(
+    map: &Map,
+    prog_type: ProgType,
+    expected_attach_type: Option<AttachType>,
+    verdict: i32,
+) -> OwnedFd {
+    let code = format!(
+        "
         r1 = 0 ll
         r2 = 1
         lock *(u64 *)(r1 +0) += r2
-        r0 = -1
+        r0 = {verdict}
         exit
-    ";
-    let code = assemble(TCX_NEXT).expect("assembles");
+    "
+    );
+    let code = assemble(&code).expect("assembles");
     let mut code: Vec<[u8; 8]> = code.into_iter().map(|insn| insn.to_bytes()).collect();
     set_map(&mut code, 0, map, Some(0)).expect("a load");
-    let load = ProgLoad { name: "foreign", ..ProgLoad::new(ProgType::SCHED_CLS, "MIT", &code) };
+    let load = ProgLoad::new(prog_type, "MIT", &code);
+    let load = ProgLoad { name: "foreign", expected_attach_type, ..load };
     prog_load(&load).expect("loads").fd
 }
 

@@ -26,5 +26,6 @@ mod observe;
 mod order;
 mod packet_of_death;
 mod privileges;
+mod sockets;
 mod swaps;
 mod tracing;

@@ -5,6 +5,8 @@
 //! was passed on. If all three agree, no packet was undecided (the end of a gate
 //! denies) and none was judged by two generations.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,7 @@ use policyc_sys::bpf::{Direction, Map, obj_get};
 use crate::build::{bind, example, ping_artifact};
 use crate::count::{Counter, judged};
 use crate::lab::Lab;
+use crate::sockets;
 use crate::traffic::{Conversation, Stream};
 
 /// How many swaps a test makes. Most of the time goes to the kernel's verifier.
@@ -39,6 +42,15 @@ impl Traffic {
     fn start(lab: &Lab) -> Self {
         let (stream, conversation) = (Stream::start(lab, 7001), Conversation::start(lab, 7002));
         Self { stream, conversation }
+    }
+
+    /// To sockets of a cgroup at the right end.
+    fn to_cgroup(lab: &Lab, cgroup: &Path) -> Self {
+        let at = |port| SocketAddr::from((lab.address(2), port));
+        let (receiver, listener) = sockets::of_cgroup(cgroup, &lab.right, at(7001), at(7002));
+        let stream = Stream::between(lab.udp_to(&receiver), receiver);
+        let (client, server) = lab.tcp_to(&listener);
+        Self { stream, conversation: Conversation::between(client, server) }
     }
 
     /// Ends it; nothing of it may be lost. What it was, in words.
@@ -169,4 +181,33 @@ fn on_xdp() {
   attach: {xdp: {interface: veth-right, netns: RIGHT}}
 ";
     nothing_is_lost("swaps::on_xdp", right);
+}
+
+/// A cgroup's sockets are at one end; the programs before and behind are at the same
+/// cgroup.
+#[test]
+fn on_a_cgroup() {
+    let test = "swaps::on_a_cgroup";
+    let Some(mut lab) = Lab::new(test) else { return };
+    let cgroup = lab.cgroup();
+    let right =
+        format!("- subject: demo/right\n  attach: {{cgroup: {{path: {}}}}}\n", cgroup.display());
+    let (artifacts, to) = (two_that_allow(), bind(&lab, &right));
+    let both = [Direction::Ingress, Direction::Egress];
+    let before = both.map(|direction| Counter::attach_to_cgroup(&cgroup, direction));
+    lab.apply(&artifacts[0], &to).unwrap_or_else(|error| panic!("{error:?}"));
+    let first = lab.counters(1);
+    let behind = both.map(|direction| Counter::attach_to_cgroup(&cgroup, direction));
+
+    let start = Instant::now();
+    let traffic = Traffic::to_cgroup(&lab, &cgroup);
+    let (sum, last) = swap(&lab, &artifacts, &to, first);
+    let traffic = traffic.end();
+    let took = start.elapsed();
+    let judged = sum + judged(&last);
+
+    let packets = |counters: &[Counter; 2]| counters.each_ref().map(Counter::packets);
+    assert_eq!(packets(&before), packets(&behind), "packets go on as they came");
+    assert_eq!(judged, packets(&before).iter().sum::<u64>(), "each packet is judged once");
+    println!("{test}: {} swaps in {took:?}, {judged} verdicts, {traffic}", swaps());
 }

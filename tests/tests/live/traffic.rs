@@ -32,21 +32,32 @@ impl Lab {
 
     /// Two UDP sockets, the left one connected to the right one.
     pub(crate) fn udp(&self, port: u16) -> (UdpSocket, UdpSocket) {
-        let (left, right) = (self.address(1), self.address(2));
+        let right = self.address(2);
         let receiver = within(&self.right, || UdpSocket::bind((right, port)));
+        (self.udp_to(&receiver), receiver)
+    }
+
+    /// A socket at the left end that is connected to a receiver at the right.
+    pub(crate) fn udp_to(&self, receiver: &UdpSocket) -> UdpSocket {
         receiver.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
-        let sender = within(&self.left, || {
+        let (left, right) = (self.address(1), receiver.local_addr().expect("bound"));
+        within(&self.left, || {
             let socket = UdpSocket::bind((left, 0))?;
-            socket.connect((right, port))?;
+            socket.connect(right)?;
             Ok(socket)
-        });
-        (sender, receiver)
+        })
     }
 
     /// A TCP connection from left to right: both ends.
     pub(crate) fn tcp(&self, port: u16) -> (TcpStream, TcpStream) {
         let right = SocketAddr::from((self.address(2), port));
         let listener = within(&self.right, || TcpListener::bind(right));
+        self.tcp_to(&listener)
+    }
+
+    /// A connection from the left end to a listener at the right: both ends.
+    pub(crate) fn tcp_to(&self, listener: &TcpListener) -> (TcpStream, TcpStream) {
+        let right = listener.local_addr().expect("bound");
         let client = within(&self.left, || TcpStream::connect_timeout(&right, PATIENCE));
         let (server, _) = listener.accept().expect("accepts");
         for stream in [&client, &server] {
@@ -96,6 +107,11 @@ pub(crate) struct Stream {
 impl Stream {
     pub(crate) fn start(lab: &Lab, port: u16) -> Self {
         let (sender, receiver) = lab.udp(port);
+        Self::between(sender, receiver)
+    }
+
+    /// Between two sockets of [`Lab::udp_to`].
+    pub(crate) fn between(sender: UdpSocket, receiver: UdpSocket) -> Self {
         let received = Arc::new(AtomicU64::new(0));
         let seen = Arc::clone(&received);
         Self {
@@ -154,6 +170,11 @@ pub(crate) struct Conversation {
 impl Conversation {
     pub(crate) fn start(lab: &Lab, port: u16) -> Self {
         let (client, server) = lab.tcp(port);
+        Self::between(client, server)
+    }
+
+    /// Between the two ends of a connection.
+    pub(crate) fn between(client: TcpStream, server: TcpStream) -> Self {
         Self {
             asking: Background::start(|stop| ask_numbers(client, stop)),
             // Ends when the other end closes.
