@@ -10,6 +10,24 @@ use serde::{Deserialize, Serialize};
 pub struct Bindings {
     /// In any order.
     pub bindings: Vec<Binding>,
+    /// Places of nobody in particular: whatever is met there gets the verdict that
+    /// the artifact has for subjects it does not know.
+    #[serde(default, rename = "unknownSubjects", skip_serializing_if = "Vec::is_empty")]
+    pub unknown_subjects: Vec<Attach>,
+}
+
+impl From<Vec<Binding>> for Bindings {
+    fn from(bindings: Vec<Binding>) -> Self {
+        Self { bindings, unknown_subjects: Vec::new() }
+    }
+}
+
+impl Bindings {
+    /// Every place, with the subject that is met there; nobody in particular last.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (Option<&str>, &Attach)> {
+        let known = self.bindings.iter().map(|b| (Some(b.subject.as_str()), &b.attach));
+        known.chain(self.unknown_subjects.iter().map(|attach| (None, attach)))
+    }
 }
 
 /// One place where a subject's packets are judged.

@@ -113,10 +113,10 @@ pub enum Error {
         point: Box<Point>,
     },
     /// There are more attach points than the artifact has room for.
-    #[error("attach point {id} does not fit: the artifact has room for {room}")]
+    #[error("{points} attach points do not fit: the artifact has room for {room}")]
     TooManyPoints {
-        /// The id that does not fit.
-        id: u32,
+        /// How many there are, with those of the generation before.
+        points: u32,
         /// Entries of the artifact's `subjects`.
         room: u32,
     },
@@ -285,7 +285,10 @@ impl Error {
             Self::NoCgroup { .. } => "name a directory of the cgroup version 2 hierarchy",
             Self::NoProgram { .. } => "build the artifact for this hook, or bind another way",
             Self::SamePoint { .. } => "give each subject an attach point of its own",
-            Self::TooManyPoints { .. } => "bind fewer subjects on this host",
+            Self::TooManyPoints { .. } => {
+                "bind fewer interfaces and cgroups on this host: an interface by `tc` has two, \
+                 its ingress and its egress"
+            }
             Self::Map { .. } | Self::DebugInfo(_) | Self::DryRun { .. } | Self::Artifact(_) => {
                 "this is a bug in policyc, or an artifact of another release: build it again"
             }

@@ -4,6 +4,7 @@
 //! that whatever a killed command left is named in it. The state word in the
 //! kernel, not the journal, says which generation is live.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use policyc_bpf::Digest;
@@ -147,13 +148,11 @@ impl Journal {
         self.gates.iter_mut().find(|gate| gate.id == id)
     }
 
-    /// The lowest id that no gate has and no generation speaks of.
-    pub(crate) fn free_id(&self) -> u32 {
-        let taken = |id| {
-            self.gates.iter().any(|gate| gate.id == id)
-                || self.generations().any(|record| record.uses(id))
-        };
-        (0..u32::MAX).find(|id| !taken(*id)).unwrap_or(u32::MAX)
+    /// The ids that no gate has and no generation speaks of, ascending.
+    pub(crate) fn free_ids(&self) -> impl Iterator<Item = u32> + use<> {
+        let used = self.generations().flat_map(|record| &record.judges).map(|judged| judged.gate);
+        let taken: BTreeSet<u32> = self.gates.iter().map(|gate| gate.id).chain(used).collect();
+        (0..u32::MAX).filter(move |id| !taken.contains(id))
     }
 
     /// Adds a gate in its place.

@@ -166,6 +166,11 @@ impl Point {
         }
     }
 
+    /// Whether packets are judged there, and not events reported.
+    pub const fn judges_packets(&self) -> bool {
+        !matches!(self, Self::RawTracepoint { .. } | Self::Tracepoint { .. })
+    }
+
     /// The interface, where it is one.
     pub fn interface(&self) -> Option<&InterfaceId> {
         match self {

@@ -58,7 +58,7 @@ fn only_ethernet_and_the_loopback_are_bound() {
     for attach in [Attach::Tc, Attach::Clsact, Attach::Xdp] {
         for (interface, ok) in [("tun0", false), ("lo", true)] {
             let bindings = vec![binding("shop/web", attach(port(interface, Side::Own)))];
-            let what = (FIRST.0.clone(), Bindings { bindings });
+            let what = (FIRST.0.clone(), Bindings::from(bindings));
             let options = Options { dry_run: true, ..Options::default() };
             let result = run(&FakeKernel::new(&host), &what, options);
             match result {
@@ -91,7 +91,7 @@ fn a_gate_that_cannot_be_found_passes_until_it_is_gone() {
     host.add_interface(Some(netns), "eth0");
     let blue = Port { netns: Some(netns.to_owned()), ..port("eth0", Side::Own) };
     let bindings = vec![binding("shop/web", Attach::Clsact(blue))];
-    let what = (FIRST.0.clone(), Bindings { bindings });
+    let what = (FIRST.0.clone(), Bindings::from(bindings));
     run(&FakeKernel::new(&host), &what, Options::default()).expect("applies");
     host.hide_netns(netns);
     let kernel = FakeKernel::new(&host);

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::{artifact, artifact_of, network, subject};
-use machine::{FIRST, SECOND, binding, judged, machine, port, run, stage, state_dir_only};
+use machine::{
+    FIRST, SECOND, binding, everything, judged, machine, port, run, stage, state_dir_only,
+};
 use policyc_bpf::{Direction, Judges, ProgramKind, Subject, Verdict};
 use policyc_runtime::{
     Attach, Binding, Bindings, Dirs, Drift, Error, Host, Mechanism, Options, Port, Side, confirm,
@@ -290,7 +292,7 @@ fn what_a_policy_restricts_is_judged_or_refused() {
     let apply = |restricts: &[Direction], bindings: Vec<Binding>| {
         let subject = Subject { restricts: restricts.to_vec(), ..subject(0, "shop/web") };
         let artifact = artifact_of("a", Verdict::Deny, &network(), vec![subject]);
-        let input = (artifact, Bindings { bindings });
+        let input = (artifact, Bindings::from(bindings));
         run(&FakeKernel::new(&machine()), &input, Options::default())
     };
     let (ingress, egress) = (Direction::Ingress, Direction::Egress);
@@ -311,7 +313,7 @@ fn refusals_say_what_is_wrong() {
         let host = machine();
         let artifact = artifact("a", Verdict::Deny, kinds, &["shop/web", "shop/db"]);
         let error =
-            run(&FakeKernel::new(&host), &(artifact, Bindings { bindings }), Options::default())
+            run(&FakeKernel::new(&host), &(artifact, Bindings::from(bindings)), Options::default())
                 .expect_err("refused");
         assert_eq!(state_dir_only(&host), [""; 0], "{error}");
         assert!(!error.help().is_empty());
@@ -348,8 +350,7 @@ fn privileges_locks_and_verdicts_are_checked_first() {
     let kernel = FakeKernel::new(&host).without(&[Capability::SysAdmin]);
     let netns = Some("/run/netns/blue".into());
     let blue = Port { netns, ..port("eth0", Side::Own) };
-    let what =
-        (FIRST.0.clone(), Bindings { bindings: vec![binding("shop/web", Attach::Tc(blue))] });
+    let what = (FIRST.0.clone(), Bindings::from(vec![binding("shop/web", Attach::Tc(blue))]));
     let error = run(&kernel, &what, Options::default()).expect_err("refused");
     assert_eq!(error.to_string(), "missing privilege: CAP_SYS_ADMIN");
 
@@ -370,4 +371,23 @@ fn privileges_locks_and_verdicts_are_checked_first() {
     let outcome = run(&FakeKernel::new(&host), &FIRST, dry).expect("loads");
     assert!(!outcome.live);
     assert_eq!(state_dir_only(&host), [""; 0]);
+}
+
+#[test]
+fn what_is_bound_has_to_fit() {
+    let host = machine();
+    let names: Vec<String> = (0..1000).map(|number| format!("veth{number}")).collect();
+    names.iter().for_each(|name| drop(host.add_interface(None, name)));
+    let of = |count: usize| {
+        let tc = |name: &String| binding("shop/web", Attach::Tc(port(name, Side::Own)));
+        Bindings::from(names[..count].iter().map(tc).collect::<Vec<_>>())
+    };
+    // The hand-made artifacts have room for 64; policies' have 4,096.
+    let error = run(&FakeKernel::new(&host), &(everything("a"), of(1000)), Options::default());
+    let error = error.expect_err("too many");
+    assert_eq!(error.to_string(), "2000 attach points do not fit: the artifact has room for 64");
+    assert!(error.help().contains("bind fewer"), "{}", error.help());
+    assert!(judged(&host).is_empty(), "nothing is attached");
+    let outcome = run(&FakeKernel::new(&host), &(everything("a"), of(32)), Options::default());
+    assert_eq!(outcome.expect("they fit").new_gates, 65, "and one of tracing");
 }

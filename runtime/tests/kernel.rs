@@ -202,7 +202,8 @@ fn child() {
     let subject = "shop/web".to_owned();
     let go = |verdict, attach| {
         let bindings = vec![Binding { subject: subject.clone(), attach }];
-        apply(&host, &all(verdict), &Bindings { bindings }, Options::default()).expect("applies");
+        apply(&host, &all(verdict), &Bindings::from(bindings), Options::default())
+            .expect("applies");
     };
     if role == "deny" {
         return go(Verdict::Deny, Attach::Clsact(port));

@@ -91,7 +91,7 @@ fn a_cgroup_has_one_gate_by_all_its_paths() {
 }
 
 fn same_point(lab: &Lab, bindings: [Binding; 2]) {
-    let bindings = Bindings { bindings: bindings.into() };
+    let bindings = Bindings::from(Vec::from(bindings));
     let error = apply(&lab.host(), &all(Verdict::Allow), &bindings, Options::default());
     assert!(matches!(error, Err(Error::SamePoint { .. })), "{error:?}");
 }

@@ -36,6 +36,8 @@ pub struct Input {
     pub dialect: Dialect,
     /// The host that tracing policies are for; this one when there is none.
     pub profile: Option<Profile>,
+    /// Whether packets of a subject that the artifact does not know pass.
+    pub unknown_subject_allowed: bool,
 }
 
 /// Policies that can be decided, if the session has no errors.
@@ -51,6 +53,8 @@ pub struct Policy {
     pub dialect: Dialect,
     /// The host that tracing policies were checked against.
     pub profile: Profile,
+    /// Whether packets of a subject that the artifact does not know pass.
+    pub unknown_subject_allowed: bool,
 }
 
 /// YAML → policies: read, check, lint. Findings go to the session's sink.
@@ -71,7 +75,9 @@ pub fn read(session: &mut Session, input: &Input) -> Policy {
     let documents = documents.iter();
     let tracing = documents.filter_map(|doc| tracing::check(doc, &profile, origins, sink));
     let tracing = tracing.collect();
-    Policy { network: policies.network, tracing, inventory, dialect, profile }
+    let unknown_subject_allowed = input.unknown_subject_allowed;
+    let network = policies.network;
+    Policy { network, tracing, inventory, dialect, profile, unknown_subject_allowed }
 }
 
 /// This host, as far as the documents ask for it.
@@ -97,13 +103,11 @@ pub struct Decided {
 /// Policies → tables and graphs.
 pub fn decide(policy: &Policy) -> Decided {
     let network = (!policy.network.is_empty()).then(|| {
-        // Whoever is not in the artifact has no policy that could allow anything.
-        let unknown_subject_allowed = false;
         network_decision::decide(
             &policy.network,
             &policy.inventory,
             policy.dialect,
-            unknown_subject_allowed,
+            policy.unknown_subject_allowed,
         )
     });
     let events = (!policy.tracing.is_empty()).then(|| tracing_decision::build(&policy.tracing));

@@ -50,10 +50,13 @@ fn subjects<K: Kernel>(kernel: &K, spec: &MapSpec, map: &K::Map, plan: &Plan) ->
     shape(spec, (4, 4))?;
     let bound =
         plan.gates.iter().filter_map(|gate| Some((gate.id, gate.wanted.subject.as_ref()?.1)));
+    // Ids ascend. Tracing has none of a subject, and needs no room.
+    let packets = plan.gates.iter().rfind(|gate| gate.wanted.point.judges_packets());
+    if let Some(last) = packets.filter(|gate| gate.id >= spec.max_entries) {
+        let points = last.id.saturating_add(1);
+        return Err(Error::TooManyPoints { points, room: spec.max_entries });
+    }
     for (id, row) in bound {
-        if id >= spec.max_entries {
-            return Err(Error::TooManyPoints { id, room: spec.max_entries });
-        }
         let value = row.saturating_add(1).to_ne_bytes();
         kernel.map_update(map, &id.to_ne_bytes(), &value).or_doing("fill the subjects")?;
     }

@@ -110,7 +110,7 @@ pub fn apply<K: Kernel>(
 
 fn check_privileges<K: Kernel>(host: &Host<'_, K>, bindings: &Bindings) -> Result<(), Error> {
     let mounts = host.kernel.bpffs(&host.dirs.bpffs).or_doing("look for the BPF file system")?;
-    let enters = bindings.bindings.iter().any(|binding| match &binding.attach {
+    let enters = bindings.places().any(|(_, attach)| match attach {
         Attach::Tc(port) | Attach::Clsact(port) | Attach::Xdp(port) => port.netns.is_some(),
         Attach::Cgroup { .. } => false,
     });

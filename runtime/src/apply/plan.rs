@@ -35,16 +35,11 @@ pub(super) struct PlannedGate {
 /// Gives every place its gate. The journal's gates are alive: recovery removed
 /// the others.
 pub(super) fn plan(journal: &Journal, wanted: Vec<Wanted>, home: Home) -> Plan {
-    // Ids are taken in a scratch copy, one by one.
-    let mut known = journal.clone();
+    let mut free = journal.free_ids();
     let mut gates = Vec::new();
     for wanted in wanted {
-        let existing = known.gates.iter().find(|gate| is_at(gate, &wanted)).map(|gate| gate.id);
-        let id = existing.unwrap_or_else(|| {
-            let id = known.free_id();
-            known.add_gate(gate(id, &wanted));
-            id
-        });
+        let existing = journal.gates.iter().find(|gate| is_at(gate, &wanted)).map(|gate| gate.id);
+        let id = existing.or_else(|| free.next()).unwrap_or(u32::MAX);
         gates.push(PlannedGate { id, exists: existing.is_some(), wanted });
     }
     gates.sort_by_key(|gate| gate.id);

@@ -5,7 +5,7 @@ use policyc_sys::Kernel;
 use policyc_sys::net::{Hardware, Netns};
 
 use super::unjudged::refuse_unjudged;
-use crate::bindings::{Attach, Binding, Bindings, Port, Side};
+use crate::bindings::{Attach, Bindings, Port, Side};
 use crate::error::Error;
 use crate::host::Host;
 use crate::point::{InterfaceId, Mechanism, Point};
@@ -16,7 +16,8 @@ pub(super) struct Wanted {
     pub(super) point: Point,
     /// The mechanism, if the binding insists on one.
     pub(super) mechanism: Option<Mechanism>,
-    /// Name and behaviour row of the subject; none for tracing.
+    /// Name and behaviour row of the subject; none for tracing, and where nobody in
+    /// particular is met.
     pub(super) subject: Option<(String, u32)>,
     /// Index of the program in the object.
     pub(super) program: usize,
@@ -29,8 +30,8 @@ pub(super) fn resolve<K: Kernel>(
     bindings: &Bindings,
 ) -> Result<Vec<Wanted>, Error> {
     let mut wanted: Vec<Wanted> = Vec::new();
-    for binding in &bindings.bindings {
-        for found in places(host, artifact, binding)? {
+    for (subject, attach) in bindings.places() {
+        for found in places(host, artifact, subject, attach)? {
             if let Some(other) = wanted.iter().find(|other| other.point == found.point) {
                 return Err(same_point(other, &found));
             }
@@ -42,39 +43,44 @@ pub(super) fn resolve<K: Kernel>(
     Ok(wanted)
 }
 
+/// What errors call the subject of a place that has none.
+const NOBODY: &str = "unknownSubjects";
+
 /// The places of one binding.
 fn places<K: Kernel>(
     host: &Host<'_, K>,
     artifact: &Artifact,
-    binding: &Binding,
+    subject_name: Option<&str>,
+    attach: &Attach,
 ) -> Result<Vec<Wanted>, Error> {
-    let subject = subject(artifact, &binding.subject)?;
+    let subject = subject_name.map(|name| subject(artifact, name)).transpose()?;
+    let name = subject_name.unwrap_or(NOBODY);
     let program = |kind: &ProgramKind, judges: Judges| {
         artifact.object().programs.iter().position(|p| p.kind == *kind && p.judges == judges)
     };
     let mut found = Vec::new();
     let mut add = |point: Point, mechanism, judges| {
         if let Some(program) = program(&point.kind(), judges) {
-            let subject = Some((subject.name.clone(), subject.row));
+            let subject = subject.map(|subject| (subject.name.clone(), subject.row));
             found.push(Wanted { point, mechanism, subject, program });
         }
     };
-    match &binding.attach {
+    match attach {
         Attach::Tc(port) | Attach::Clsact(port) => {
-            let forced = matches!(binding.attach, Attach::Clsact(_)).then_some(Mechanism::Clsact);
-            let interface = interface(host, &subject.name, port)?;
+            let forced = matches!(attach, Attach::Clsact(_)).then_some(Mechanism::Clsact);
+            let interface = interface(host, name, port)?;
             for direction in [Direction::Ingress, Direction::Egress] {
                 let point = Point::Tc { interface: interface.clone(), direction };
                 add(point, forced, judges(port.side, direction));
             }
         }
         Attach::Xdp(port) => {
-            let interface = interface(host, &subject.name, port)?;
+            let interface = interface(host, name, port)?;
             add(Point::Xdp { interface }, None, judges(port.side, Direction::Ingress));
         }
         Attach::Cgroup { path } => {
             let id = host.kernel.cgroup_id(path).map_err(|error| Error::NoCgroup {
-                subject: subject.name.clone(),
+                subject: name.to_owned(),
                 path: path.clone(),
                 error,
             })?;
@@ -85,12 +91,12 @@ fn places<K: Kernel>(
         }
     }
     if found.is_empty() {
-        let kind = match binding.attach {
+        let kind = match attach {
             Attach::Tc(_) | Attach::Clsact(_) => "tc",
             Attach::Xdp(_) => "xdp",
             Attach::Cgroup { .. } => "cgroup_skb",
         };
-        return Err(Error::NoProgram { subject: binding.subject.clone(), kind });
+        return Err(Error::NoProgram { subject: name.to_owned(), kind });
     }
     Ok(found)
 }
@@ -156,8 +162,7 @@ fn tracing(artifact: &Artifact) -> impl Iterator<Item = Wanted> {
 }
 
 fn same_point(first: &Wanted, second: &Wanted) -> Error {
-    let name =
-        |wanted: &Wanted| wanted.subject.as_ref().map(|(n, _)| n.clone()).unwrap_or_default();
+    let name = |wanted: &Wanted| wanted.subject.as_ref().map_or(NOBODY, |(n, _)| n).to_owned();
     Error::SamePoint {
         first: name(first),
         second: name(second),

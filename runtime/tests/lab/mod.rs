@@ -106,7 +106,7 @@ impl Lab {
         options: Options,
     ) -> Result<Outcome, Error> {
         let bindings = vec![Binding { subject: "shop/web".to_owned(), attach }];
-        apply(&self.host(), artifact, &Bindings { bindings }, options)
+        apply(&self.host(), artifact, &Bindings::from(bindings), options)
     }
 
     pub(crate) fn status(&self) -> Status {

@@ -40,7 +40,7 @@ pub(crate) static FIRST: LazyLock<(Artifact, Bindings)> = LazyLock::new(|| {
         binding("shop/web", Attach::Tc(port("web", Side::Host))),
         binding("shop/web", Attach::Cgroup { path: cgroup() }),
     ];
-    (everything("first"), Bindings { bindings })
+    (everything("first"), Bindings::from(bindings))
 });
 
 /// One place less of `web`, and two of `db`.
@@ -50,7 +50,7 @@ pub(crate) static SECOND: LazyLock<(Artifact, Bindings)> = LazyLock::new(|| {
         binding("shop/db", Attach::Clsact(port("db", Side::Own))),
         binding("shop/db", Attach::Xdp(port("db", Side::Own))),
     ];
-    (everything("second"), Bindings { bindings })
+    (everything("second"), Bindings::from(bindings))
 });
 
 pub(crate) fn everything(name: &str) -> Artifact {

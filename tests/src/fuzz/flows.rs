@@ -44,7 +44,8 @@ pub(super) fn session(text: &str, dialect: Dialect) -> (Session, Input) {
     let mut session = Session::new();
     let policies = vec![session.sources.add("policy.yaml", text)];
     let inventory = vec![session.sources.add("inventory.yaml", INVENTORY)];
-    (session, Input { policies, inventory, dialect, profile: Some(host().clone()) })
+    let profile = Some(host().clone());
+    (session, Input { policies, inventory, dialect, profile, ..Input::default() })
 }
 
 /// A build with verdicts and events.

@@ -117,7 +117,14 @@ pub(crate) fn policy(case: &RuleCase) -> Policy {
     }
     drop(next);
     let (tracing, profile) = (Vec::new(), Profile::default());
-    Policy { network, tracing, inventory, dialect: Dialect::Cilium120, profile }
+    Policy {
+        network,
+        tracing,
+        inventory,
+        dialect: Dialect::Cilium120,
+        profile,
+        unknown_subject_allowed: false,
+    }
 }
 
 /// The flows of a case.

@@ -21,11 +21,21 @@ pub(crate) fn example(name: &str) -> String {
 
 /// The artifact of policies and an inventory; tracing policies are for this host.
 pub(crate) fn artifact(name: &str, policies: &str, inventory: &str) -> Artifact {
+    artifact_with(name, policies, inventory, Input::default())
+}
+
+/// The same, with options of the build.
+pub(crate) fn artifact_with(
+    name: &str,
+    policies: &str,
+    inventory: &str,
+    options: Input,
+) -> Artifact {
     let mut session = Session::new();
     let input = Input {
         policies: vec![session.sources.add(format!("{name}.yaml"), policies)],
         inventory: vec![session.sources.add("inventory.yaml", inventory)],
-        ..Input::default()
+        ..options
     };
     let built = pipeline::build(&mut session, &input);
     let built = built.unwrap_or_else(|| panic!("{name}: {:#?}", session.findings()));

@@ -58,7 +58,7 @@ fn summary(artifact: &Artifact, outcome: &Outcome, not_local: &[String]) -> Stri
         outcome.hash
     );
     for (point, subject) in &outcome.points {
-        let subject = subject.as_deref().unwrap_or("events");
+        let subject = live::subject(subject.as_deref(), Some(point));
         let _ = writeln!(text, "  {point}: {subject}");
     }
     if !not_local.is_empty() {

@@ -221,6 +221,20 @@ pub struct BuildArgs {
     /// Where the artifact is written.
     #[arg(short, long, value_name = "ARTIFACT")]
     pub output: PathBuf,
+    /// What happens at an attach point where nobody in particular is met, as the
+    /// `unknownSubjects` of a bindings file name them.
+    #[arg(long, value_enum, value_name = "VERDICT", default_value_t)]
+    pub unknown_subject: UnknownSubject,
+}
+
+/// What happens to packets of a subject that the artifact does not know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum UnknownSubject {
+    /// They are dropped: nobody wrote a policy that could allow anything.
+    #[default]
+    Deny,
+    /// They pass.
+    Allow,
 }
 
 /// A stage of the road.

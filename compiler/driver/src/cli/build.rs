@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use policyc_bpf::Artifact;
 
-use super::args::{BuildArgs, FailOn};
+use super::args::{BuildArgs, FailOn, UnknownSubject};
 use super::progress::Progress;
 use super::{Error, Status, common, output};
 use crate::render::{Format, plural};
@@ -15,7 +15,8 @@ use crate::{codes, manifest, pipeline};
 
 pub(super) fn run(args: &BuildArgs) -> Result<Status, Error> {
     let mut session = Session::new();
-    let input = common::read(&mut session, &args.input)?;
+    let mut input = common::read(&mut session, &args.input)?;
+    input.unknown_subject_allowed = args.unknown_subject == UnknownSubject::Allow;
     let Some(built) = pipeline::build(&mut session, &input) else {
         return common::report(&session, Format::Text, FailOn::Error);
     };

@@ -33,6 +33,7 @@ pub(super) fn read_with(
         inventory: input::read_all(&context.inventory, context.recursive, sources)?,
         dialect: context.dialect.into(),
         profile: profile(context)?,
+        unknown_subject_allowed: false,
     })
 }
 

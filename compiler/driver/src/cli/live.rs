@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use policyc_bpf::Artifact;
-use policyc_runtime::{Dirs, Error as RuntimeError};
+use policyc_runtime::{Dirs, Error as RuntimeError, Point};
 
 use super::Error;
 use super::args::StateArgs;
@@ -27,6 +27,15 @@ pub(super) fn artifact(path: &Path) -> Result<Artifact, Error> {
     let bytes = input::read_bytes(path)?;
     Artifact::from_bytes(&bytes)
         .map_err(|error| Error::Message(format!("`{}`: {error}", path.display())))
+}
+
+/// Who is judged at a point; `None` when that is gone.
+pub(super) fn subject<'a>(name: Option<&'a str>, point: Option<&Point>) -> &'a str {
+    match (name, point) {
+        (Some(name), _) => name,
+        (None, Some(point)) if point.judges_packets() => "unknown subjects",
+        (None, _) => "events",
+    }
 }
 
 /// A runtime error with what to do about it, and the kernel's log if there is one.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
-use policyc_bpf::{Artifact, Manifest};
+use policyc_bpf::{Artifact, Judges, Manifest, Verdict};
 use policyc_runtime::{self as runtime, Host, Live, Status as HostStatus};
 use policyc_sys::kernel::RealKernel;
 use serde::Serialize;
@@ -68,10 +68,13 @@ fn write_live(text: &mut String, live: &Live, manifest: Option<&Manifest>) -> st
     if let Some(within) = live.confirm_within {
         writeln!(text, "  goes back in {} s unless confirmed", within.as_secs())?;
     }
+    if let Some(verdict) = unknown_subject(manifest) {
+        writeln!(text, "  unknown subjects: {verdict}")?;
+    }
     writeln!(text, "attach points")?;
     for gate in &live.gates {
         let point = gate.point.as_ref().map_or_else(|| "gone".to_owned(), ToString::to_string);
-        let subject = gate.subject.as_deref().unwrap_or("events");
+        let subject = live::subject(gate.subject.as_deref(), gate.point.as_ref());
         let drift = gate.drift.as_ref().map(|drift| format!("  DRIFT: {drift}"));
         let drift = drift.unwrap_or_default();
         let generic = if gate.generic_xdp { " (generic)" } else { "" };
@@ -91,6 +94,17 @@ fn write_live(text: &mut String, live: &Live, manifest: Option<&Manifest>) -> st
         }
     }
     Ok(())
+}
+
+/// The verdict of subjects that the artifact does not know; none where nobody's
+/// packets are judged.
+fn unknown_subject(manifest: Option<&Manifest>) -> Option<&'static str> {
+    let manifest = manifest?;
+    let judges = manifest.programs.iter().any(|program| program.judges != Judges::Events);
+    judges.then_some(match manifest.unknown_subject {
+        Verdict::Deny => "deny",
+        Verdict::Allow => "allow",
+    })
 }
 
 /// Whether a decision is about events and not about packets.
@@ -149,6 +163,7 @@ fn json(status: &HostStatus, manifest: Option<&Manifest>) -> String {
             "sha256": live.hash.to_string(),
             "since": utc(UNIX_EPOCH + Duration::from_secs(live.since)),
             "confirm_within_seconds": live.confirm_within.map(|d| d.as_secs()),
+            "unknown_subject": unknown_subject(manifest),
             "gates": gates.collect::<Vec<_>>(),
             "counters": counters.collect::<Vec<_>>(),
         })

@@ -119,7 +119,7 @@ fn run_fixture(
         policies: input::read_all(&fixture.policies, true, sources)?,
         inventory: input::read_all(&fixture.inventory, true, sources)?,
         dialect,
-        profile: None,
+        ..pipeline::Input::default()
     };
     let Some(built) = pipeline::build(&mut session, &input) else {
         results.broken(&session.findings(), &session.sources);

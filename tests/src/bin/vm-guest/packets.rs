@@ -79,7 +79,7 @@ fn both_ends(step: Step) -> Bindings {
     let bind = |subject: &str, port| Binding { subject: subject.to_owned(), attach: attach(port) };
     let left = bind("demo/left", port(VETH_LEFT, None));
     let right = bind("demo/right", port(VETH_RIGHT, Some(RIGHT)));
-    Bindings { bindings: vec![left, right] }
+    Bindings::from(vec![left, right])
 }
 
 const fn mechanism(mechanism: Option<Mechanism>) -> &'static str {
@@ -118,7 +118,7 @@ pub(crate) fn filter(step: Step) -> Result<Said, String> {
     let runtime = Runtime::new()?;
     let attach = place(step, &cgroup);
     let bindings = vec![Binding { subject: "edge/server".to_owned(), attach }];
-    runtime.apply(&machine::artifact("packet-of-death")?, &Bindings { bindings })?;
+    runtime.apply(&machine::artifact("packet-of-death")?, &Bindings::from(bindings))?;
     let live = ports(true)?;
     let drift = runtime.live()?.has_drift();
     let mode = xdp_interface(step).map_or(Ok(String::new()), network::xdp_mode)?;
