@@ -377,7 +377,9 @@ fn privileges_locks_and_verdicts_are_checked_first() {
 fn what_is_bound_has_to_fit() {
     let host = machine();
     let names: Vec<String> = (0..1000).map(|number| format!("veth{number}")).collect();
-    names.iter().for_each(|name| drop(host.add_interface(None, name)));
+    for name in &names {
+        host.add_interface(None, name);
+    }
     let of = |count: usize| {
         let tc = |name: &String| binding("shop/web", Attach::Tc(port(name, Side::Own)));
         Bindings::from(names[..count].iter().map(tc).collect::<Vec<_>>())

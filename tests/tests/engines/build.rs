@@ -15,7 +15,7 @@ pub(crate) fn compile(
     let mut session = Session::new();
     let policies = vec![session.sources.add("policy.yaml", policies)];
     let inventory = vec![session.sources.add("inventory.yaml", inventory)];
-    let input = Input { policies, inventory, dialect, profile: None };
+    let input = Input { policies, inventory, dialect, ..Input::default() };
     match pipeline::build(&mut session, &input) {
         Some(built) => Ok(built),
         None => {

@@ -102,7 +102,7 @@ fn read(case: &Case, unrelated: &str) -> Option<(Session, Policy)> {
     let policies = vec![session.sources.add("policy.yaml", case.policies.as_str())];
     let inventory = format!("{}{unrelated}", case.inventory);
     let inventory = vec![session.sources.add("inventory.yaml", inventory)];
-    let input = Input { policies, inventory, dialect: case.dialect, profile: None };
+    let input = Input { policies, inventory, dialect: case.dialect, ..Input::default() };
     let policy = pipeline::read(&mut session, &input);
     (!session.sink.has_errors()).then_some((session, policy))
 }

@@ -63,7 +63,7 @@ impl Scenario {
         let mut session = Session::new();
         let policies = vec![session.sources.add("policy.yaml", text(&self.policies))];
         let inventory = vec![session.sources.add("inventory.yaml", text(&self.inventory))];
-        let input = Input { policies, inventory, dialect: self.dialect, profile: None };
+        let input = Input { policies, inventory, dialect: self.dialect, ..Input::default() };
         let policy = pipeline::read(&mut session, &input);
         if session.sink.has_errors() {
             let found = session.findings();

@@ -102,6 +102,7 @@ impl Example {
             inventory: add_all(&mut session, &self.fixture.inventory),
             dialect: self.fixture.dialect.unwrap_or_default(),
             profile: Some(host()),
+            ..Input::default()
         };
         let result = pipeline::build(&mut session, &input);
         let findings = session.findings().into_iter().filter(|f| f.code.0 != "P0704");

@@ -33,6 +33,7 @@ pub(crate) fn build(
         inventory: add(inventory),
         dialect: Dialect::default(),
         profile: Some(profile.clone()),
+        ..Input::default()
     };
     let built = pipeline::build(&mut session, &input);
     let built = built.unwrap_or_else(|| panic!("{name}: {:#?}", session.findings()));
