@@ -75,6 +75,11 @@ codes! {
     SELECTOR_SOURCE = "P0321", "labels of this source cannot be selected";
     POLICY_TYPE = "P0322", "the policy type is not known";
     PEER_INVALID = "P0323", "the peer names nobody, or in two ways";
+    TIER_UNKNOWN = "P0340", "the tier is not known";
+    ACTION_UNKNOWN = "P0341", "the action is not known";
+    NOT_EXACTLY_ONE = "P0342", "exactly one of several fields is needed";
+    BASELINE_NAME = "P0343", "the baseline policy is not called `default`";
+    TOO_MANY = "P0344", "a list has more elements than the API takes";
 
     WORKLOAD_TWICE = "P0401", "two workloads have the same name";
     ADDRESS_TWICE = "P0402", "two workloads have the same address";
@@ -98,4 +103,7 @@ codes! {
     SUBJECT_IMPLICIT = "P0513", "the policy is about every pod of its namespace";
     PORT_STRING = "P0514", "the port number is a string";
     WORLD_BY_LABEL = "P0515", "the label `reserved:world` is nobody's";
+    PEER_EMPTY = "P0530", "a peer names nobody";
+    PEERS_IMPLICIT = "P0531", "a rule without peers is about everybody";
+    PRIORITY_TWICE = "P0532", "two policies of one priority disagree";
 }

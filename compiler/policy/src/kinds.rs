@@ -4,6 +4,7 @@ use policyc_base::{Code, Diagnostic, Sink};
 
 use crate::codes;
 use crate::documents::Document;
+use crate::network::doc::ClusterKind;
 use crate::yaml::{closest, shorten};
 
 /// What a kind is for.
@@ -15,6 +16,8 @@ pub enum Role {
     ClusterwidePolicy,
     /// NetworkPolicy.
     KubernetesPolicy,
+    /// ClusterNetworkPolicy, AdminNetworkPolicy, BaselineAdminNetworkPolicy.
+    ClusterPolicy(ClusterKind),
     /// TracingPolicy, TracingPolicyNamespaced.
     Tracing,
     /// A policy that is not supported yet.
@@ -49,6 +52,11 @@ const fn kind(
     Kind { name, group, versions, role }
 }
 
+const POLICY_API: &str = "policy.networking.k8s.io";
+const CLUSTER: Role = Role::ClusterPolicy(ClusterKind::Cluster);
+const ADMIN: Role = Role::ClusterPolicy(ClusterKind::Admin);
+const BASELINE: Role = Role::ClusterPolicy(ClusterKind::Baseline);
+
 /// Every known kind.
 pub const ALL: &[Kind] = &[
     kind("CiliumNetworkPolicy", "cilium.io", &["v2"], Role::CiliumPolicy),
@@ -61,14 +69,9 @@ pub const ALL: &[Kind] = &[
     kind("CiliumLocalRedirectPolicy", "cilium.io", &["v2"], Role::OtherPolicy),
     kind("CiliumEnvoyConfig", "cilium.io", &["v2"], Role::OtherPolicy),
     kind("CiliumClusterwideEnvoyConfig", "cilium.io", &["v2"], Role::OtherPolicy),
-    kind("ClusterNetworkPolicy", "policy.networking.k8s.io", &["v1alpha2"], Role::OtherPolicy),
-    kind("AdminNetworkPolicy", "policy.networking.k8s.io", &["v1alpha1"], Role::OtherPolicy),
-    kind(
-        "BaselineAdminNetworkPolicy",
-        "policy.networking.k8s.io",
-        &["v1alpha1"],
-        Role::OtherPolicy,
-    ),
+    kind("ClusterNetworkPolicy", POLICY_API, &["v1alpha2"], CLUSTER),
+    kind("AdminNetworkPolicy", POLICY_API, &["v1alpha1"], ADMIN),
+    kind("BaselineAdminNetworkPolicy", POLICY_API, &["v1alpha1"], BASELINE),
     kind("PolicyTest", "policyc.io", &["v1alpha1"], Role::Test),
     kind("Workload", "policyc.io", &["v1alpha1"], Role::Inventory),
     kind("Inventory", "policyc.io", &["v1alpha1"], Role::Inventory),

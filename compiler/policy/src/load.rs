@@ -34,7 +34,10 @@ pub fn load(
     for document in documents::read(sources, files, sink) {
         let Some(kind) = kinds::of(&document, sink) else { continue };
         match kind.role {
-            Role::CiliumPolicy | Role::ClusterwidePolicy | Role::KubernetesPolicy => {
+            Role::CiliumPolicy
+            | Role::ClusterwidePolicy
+            | Role::KubernetesPolicy
+            | Role::ClusterPolicy(_) => {
                 let policy = network::read(&document.node, kind.role, dialect, origins, sink);
                 let Some((meta, rules)) = policy else { continue };
                 names.add(kind, meta.full_name(), meta.span(), sink);
@@ -61,6 +64,7 @@ pub fn load(
             }
         }
     }
+    network::lint::contradictions(&policies.network, origins, sink);
     policies
 }
 

@@ -18,6 +18,13 @@ pub struct SelectorDoc {
     pub requirements: Vec<RequirementDoc>,
 }
 
+impl SelectorDoc {
+    /// The selector `{}` where none is written.
+    pub(crate) const fn everything(span: Span) -> Self {
+        Self { span, requirements: Vec::new() }
+    }
+}
+
 /// One requirement of a selector.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RequirementDoc {

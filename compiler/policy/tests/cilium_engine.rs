@@ -171,7 +171,7 @@ fn every_flow_inside_the_slice_of_the_second_set_agrees() {
     let Some(path) = corpus("netpol/cilium-engine/cases2.json") else { return };
     let cases: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let mut disagreements = 0;
-    for group in ["cnp", "ccnp", "knp", "icmp"] {
+    for group in ["cnp", "ccnp", "knp", "icmp", "kcnp"] {
         let mut tally = Tally::default();
         let of_group = cases.as_array().unwrap().iter().filter(|c| text(c, "group") == group);
         of_group.filter(|c| c.get("flows").is_some()).for_each(|case| tally.compare(case));

@@ -33,6 +33,18 @@ spec:
   podSelector: {}
   policyTypes: [Ingress]
   ingress: [{from: [{namespaceSelector: {}, podSelector: {}}], ports: [{port: 80}]}]
+---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: p}
+spec:
+  tier: Admin
+  priority: 5
+  subject: {pods: {namespaceSelector: {}, podSelector: {}}}
+  egress:
+  - action: Pass
+    to: [{networks: [10.0.0.0/8]}, {namespaces: {}}]
+    protocols: [{tcp: {destinationPort: {range: {start: 1, end: 9}}}}]
 "#;
 
 const INVENTORY: &str = r#"apiVersion: policyc.io/v1alpha1
@@ -78,7 +90,7 @@ fn mutate(text: &str, at: usize, length: usize, with: &str) -> String {
 fn the_untouched_texts_are_fine() {
     let loaded = load_texts(POLICY, INVENTORY, Dialect::Cilium120);
     assert!(loaded.sink.is_empty(), "{:?}", loaded.sink);
-    assert_eq!(loaded.policies.network.len(), 3);
+    assert_eq!(loaded.policies.network.len(), 4);
 }
 
 proptest! {

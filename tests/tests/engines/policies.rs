@@ -6,6 +6,7 @@ use proptest::sample::select;
 use proptest::strategy::Union;
 use serde_json::{Map, Value, json};
 
+use crate::administrators;
 use crate::universe::{LABELS, NAMESPACES, PORTS, PREFIXES, TYPES};
 
 /// Whether a policy is of a namespace, or of the cluster.
@@ -15,23 +16,35 @@ enum Scope {
     Cluster,
 }
 
-/// One to three policies of any kind with distinct names.
+/// One to four policies of any kind with distinct names.
 pub(crate) fn policies() -> impl Strategy<Value = Vec<Value>> {
     let policy = prop_oneof![
         4 => cilium(Scope::Namespace),
         2 => cilium(Scope::Cluster),
         2 => kubernetes(),
+        3 => administrators::policy(),
     ];
-    prop::collection::vec(policy, 1..4).prop_map(|mut policies| {
+    prop::collection::vec(policy, 1..5).prop_map(|mut policies| {
+        // There is one baseline policy, with a name of its own.
+        let mut baselines = 0;
+        policies.retain(|policy| {
+            let is_baseline = policy["metadata"]["name"] == administrators::BASELINE_NAME;
+            baselines += u32::from(is_baseline);
+            !is_baseline || baselines == 1
+        });
         for (number, policy) in policies.iter_mut().enumerate() {
-            policy["metadata"]["name"] = json!(format!("policy{number}"));
+            if policy["metadata"]["name"] != administrators::BASELINE_NAME {
+                policy["metadata"]["name"] = json!(format!("policy{number}"));
+            }
         }
         policies
     })
 }
 
 /// An object from fields of which each may be missing.
-fn object(fields: Vec<(&'static str, BoxedStrategy<Option<Value>>)>) -> BoxedStrategy<Value> {
+pub(crate) fn object(
+    fields: Vec<(&'static str, BoxedStrategy<Option<Value>>)>,
+) -> BoxedStrategy<Value> {
     let (names, values): (Vec<_>, Vec<_>) = fields.into_iter().unzip();
     let object = values.prop_map(move |values| {
         let present = names.iter().zip(values).filter_map(|(n, v)| Some(((*n).to_owned(), v?)));
@@ -41,14 +54,14 @@ fn object(fields: Vec<(&'static str, BoxedStrategy<Option<Value>>)>) -> BoxedStr
 }
 
 /// A field that is there with a probability.
-fn maybe(
+pub(crate) fn maybe(
     probability: f64,
     value: impl Strategy<Value = Value> + 'static,
 ) -> BoxedStrategy<Option<Value>> {
     prop::option::weighted(probability, value).boxed()
 }
 
-fn list(
+pub(crate) fn list(
     of: impl Strategy<Value = Value> + 'static,
     size: std::ops::Range<usize>,
 ) -> BoxedStrategy<Value> {
@@ -65,7 +78,7 @@ fn label() -> impl Strategy<Value = (&'static str, &'static str)> {
 }
 
 /// A label selector: labels and expressions about them.
-fn selector() -> BoxedStrategy<Value> {
+pub(crate) fn selector() -> BoxedStrategy<Value> {
     let labels = label().prop_map(|(key, value)| json!({key: value}));
     let operator = select(vec!["In", "NotIn", "Exists", "DoesNotExist"]);
     let expression = (label(), operator).prop_map(|((key, value), operator)| match operator {

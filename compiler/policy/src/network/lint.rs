@@ -1,4 +1,7 @@
-//! What only an inventory can tell: selectors that match nobody.
+//! What is accepted and probably not meant: what only all policies together, or an
+//! inventory, can tell.
+
+mod priority;
 
 use policyc_base::{Diagnostic, Origin, OriginTable, Severity, Sink, Span};
 
@@ -7,6 +10,8 @@ use super::types::{Peer, Peers, Rule, Subject};
 use crate::codes;
 use crate::inventory::{ByLabel, Identity, Inventory};
 use crate::labels::{LabelSelector, RESERVED};
+
+pub use priority::contradictions;
 
 /// Reports every selector of the rules that matches nobody: as an error if the
 /// inventory is complete, else as a warning.

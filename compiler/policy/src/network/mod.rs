@@ -59,6 +59,13 @@ pub(crate) fn read(
             let rule = check::check_kubernetes(&doc, &doc.meta.full_name(), namespace, &mut cx);
             Some((doc.meta, vec![rule]))
         }
+        Role::ClusterPolicy(kind) => {
+            let mut doc = doc::read_cluster(node, kind, sink)?;
+            doc.meta.namespace = None;
+            let mut cx = check::Context { dialect, origins, sink };
+            let rule = check::check_cluster(&doc, kind, &mut cx);
+            Some((doc.meta, rule.into_iter().collect()))
+        }
         _ => None,
     }
 }

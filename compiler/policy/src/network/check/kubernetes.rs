@@ -115,18 +115,27 @@ fn peer(doc: &KubernetesPeerDoc, namespace: &str, cx: &mut Context<'_>) -> Optio
         peer_error(message, doc.span, cx);
         return None;
     }
-    let mut selector = doc.pod_selector.as_ref().map(|s| pods(s, cx)).unwrap_or_default();
-    match &doc.namespace_selector {
-        None => selector.requirements.push(in_namespace(namespace)),
-        Some(namespaces) => {
-            for mut requirement in pods(namespaces, cx).requirements {
-                requirement.key.insert_str(0, labels::NAMESPACE_LABELS);
-                selector.requirements.push(requirement);
-            }
-            selector.requirements.push(in_any_namespace());
-        }
+    let mut selector = namespaced(doc.pod_selector.as_ref(), doc.namespace_selector.as_ref(), cx);
+    if doc.namespace_selector.is_none() {
+        selector.requirements.push(in_namespace(namespace));
     }
     Some(Peer::Endpoints(selector))
+}
+
+/// Pods with labels of their own, in namespaces with labels of theirs.
+pub(super) fn namespaced(
+    pod_selector: Option<&SelectorDoc>,
+    namespaces: Option<&SelectorDoc>,
+    cx: &mut Context<'_>,
+) -> LabelSelector {
+    let mut selector = pod_selector.map(|s| pods(s, cx)).unwrap_or_default();
+    let Some(namespaces) = namespaces else { return selector };
+    for mut requirement in pods(namespaces, cx).requirements {
+        requirement.key.insert_str(0, labels::NAMESPACE_LABELS);
+        selector.requirements.push(requirement);
+    }
+    selector.requirements.push(in_any_namespace());
+    selector
 }
 
 fn peer_error(message: &str, span: Span, cx: &mut Context<'_>) {

@@ -4,10 +4,11 @@
 //! else means what Cilium (or, in that dialect, Kubernetes) means by it, and is
 //! warned about where that is probably not what was meant.
 //! Source: `pkg/policy/api/rule_validation.go`, `pkg/k8s/apis/cilium.io/utils`,
-//! `pkg/k8s/network_policy.go`.
+//! `pkg/k8s/network_policy.go`, `pkg/k8s/cluster_network_policy.go`.
 
 mod cidr;
 mod cilium;
+mod cluster;
 mod icmp;
 mod kubernetes;
 mod ports;
@@ -18,6 +19,7 @@ use policyc_base::{Code, Diagnostic, Origin, OriginInfo, OriginTable, Sink, Span
 use super::types::Dialect;
 
 pub(super) use cilium::{Scope, check as check_cilium};
+pub(super) use cluster::check as check_cluster;
 pub(super) use kubernetes::check as check_kubernetes;
 
 /// What every check needs.

@@ -89,8 +89,7 @@ fn transport(
 fn number(text: &Spanned<String>, cx: &mut Context<'_>) -> Option<Spanned<u16>> {
     let port = text.value.as_str();
     if is_service_name(port) {
-        let message = format!("the named port `{port}` is not supported yet");
-        cx.error(codes::NAMED_PORT_UNSUPPORTED, text.span, message);
+        unsupported_name(text, cx);
         return None;
     }
     let octal = port.len() > 1 && port.starts_with('0');
@@ -107,6 +106,22 @@ fn number(text: &Spanned<String>, cx: &mut Context<'_>) -> Option<Spanned<u16>> 
         cx.warn(codes::PORT_OCTAL, text.span, message, &help);
     }
     Some(Spanned::new(value, text.span))
+}
+
+/// Refuses a port by name.
+pub(super) fn unsupported_name(text: &Spanned<String>, cx: &mut Context<'_>) {
+    let message = format!("the named port `{}` is not supported yet", shorten(&text.value));
+    cx.error(codes::NAMED_PORT_UNSUPPORTED, text.span, message);
+}
+
+/// Ports of one protocol by number, the last inclusive; nothing if the protocol is
+/// wrong.
+pub(super) fn numbers(
+    protocol: &Spanned<String>,
+    (first, last): (u16, u16),
+    cx: &mut Context<'_>,
+) -> Vec<PortMatch> {
+    all(transport(protocol, &["TCP", "UDP", "SCTP"], cx), first, last)
 }
 
 /// Whether it is a service name as IANA defines one, RFC 6335 section 5.1.

@@ -120,7 +120,7 @@ impl PeerNames {
     }
 }
 
-fn list<T>(
+pub(super) fn list<T>(
     fields: &mut Fields<'_>,
     name: &'static str,
     sink: &mut Sink,

@@ -4,6 +4,7 @@
 //! `None` is a field left out, and not the same as an empty list.
 
 mod cilium;
+mod cluster;
 mod kubernetes;
 mod unsupported;
 
@@ -14,7 +15,12 @@ use super::types::Direction;
 pub use crate::meta::Meta;
 pub use crate::selector::{RequirementDoc, SelectorDoc};
 
+pub use cluster::{
+    ClusterDoc, ClusterKind, ClusterPeerDoc, ClusterPortDoc, ClusterRuleDoc, PodsDoc, SubjectDoc,
+};
+
 pub(super) use cilium::read as read_cilium;
+pub(super) use cluster::read as read_cluster;
 pub(super) use kubernetes::read as read_kubernetes;
 
 /// A CiliumNetworkPolicy or CiliumClusterwideNetworkPolicy.
