@@ -39,7 +39,7 @@ fn build(fixture: &Fixture) -> (Session, Built) {
         |paths: &[PathBuf]| paths.iter().map(|path| add(&mut session, path)).collect::<Vec<_>>();
     let (policies, inventory) = (all(&fixture.policies), all(&fixture.inventory));
     let dialect = fixture.dialect.unwrap_or_default();
-    let input = Input { policies, inventory, dialect, profile: None };
+    let input = Input { policies, inventory, dialect, ..Input::default() };
     let built = pipeline::build(&mut session, &input);
     let built = built.unwrap_or_else(|| panic!("{}: {:?}", fixture.name, session.findings()));
     (session, built)
