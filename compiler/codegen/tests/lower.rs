@@ -6,8 +6,8 @@ use policyc_base::{EntityId, Origin, Sink, SourceMap};
 use policyc_codegen::lower;
 use policyc_decision::network::{NetworkDecision, SubjectKind, World, WorldSubject, build};
 use policyc_policy::network::{
-    Direction, Entry, EntryVerdict, Peer, Peers, PerDirection, PortMatch, Ports, Rule, Subject,
-    Tier,
+    Direction, Entry, EntryVerdict, Manner, Peer, Peers, PerDirection, PortMatch, Ports, Rule,
+    Subject, Tier,
 };
 
 fn net(text: &str) -> Peers {
@@ -42,6 +42,7 @@ fn decision() -> NetworkDecision {
             entry(2, EntryVerdict::Deny, net("10.1.0.0/16"), 6, 443),
             entry(3, EntryVerdict::Allow, net("2001:db8::/32"), 17, 53),
         ],
+        manner: Manner::default(),
         origin: Origin::from_index(0),
     };
     let subject = WorldSubject {

@@ -101,6 +101,7 @@ fn rule(tier: Tier, priority: u32, verdict: EntryVerdict, origin: usize) -> Rule
         subject: policyc_policy::network::Subject::Endpoints(Default::default()),
         default_deny: PerDirection { ingress: tier == Tier::NORMAL, egress: false },
         entries: vec![entry],
+        manner: Default::default(),
         origin,
     }
 }

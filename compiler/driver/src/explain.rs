@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use policyc_base::Origin;
-use policyc_policy::network::{Direction, DirectionVerdict, Flow, Reason, Verdict};
+use policyc_policy::network::{Direction, DirectionVerdict, Fate, Flow, Reason, Verdict};
 use policyc_policy::tracing::{Action, Event, Match, Value};
 use policyc_target::Hook;
 use serde::Serialize;
@@ -14,7 +14,7 @@ use crate::session::Session;
 /// The answer, for programs.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Explanation {
-    /// `FORWARDED` or `DROPPED`.
+    /// `FORWARDED`, `DROPPED` or `AUDIT`.
     pub verdict: &'static str,
     /// The sender's address.
     pub source: String,
@@ -29,7 +29,7 @@ pub struct Explanation {
 pub struct DirectionExplanation {
     /// `egress` or `ingress`.
     pub direction: &'static str,
-    /// `FORWARDED` or `DROPPED`.
+    /// `FORWARDED`, `DROPPED` or `AUDIT`.
     pub verdict: &'static str,
     /// `rule`, `default-deny`, `no-policy`, `from-host`, `not-a-subject`.
     pub reason: &'static str,
@@ -44,17 +44,12 @@ pub struct DirectionExplanation {
     pub at: Option<String>,
 }
 
-/// `FORWARDED` or `DROPPED`.
-pub const fn verdict_name(allowed: bool) -> &'static str {
-    if allowed { "FORWARDED" } else { "DROPPED" }
-}
-
 /// The explanation of a verdict.
 pub fn explain(session: &Session, flow: &Flow, verdict: &Verdict) -> Explanation {
     let directions = [(Direction::Egress, verdict.egress), (Direction::Ingress, verdict.ingress)];
     let directions = directions.map(|(direction, verdict)| side(session, direction, verdict));
     Explanation {
-        verdict: verdict_name(verdict.allowed()),
+        verdict: verdict.fate().name(),
         source: flow.source.to_string(),
         destination: flow.destination.to_string(),
         directions: directions.to_vec(),
@@ -77,7 +72,8 @@ fn side(
     direction: Direction,
     verdict: DirectionVerdict,
 ) -> DirectionExplanation {
-    let (reason, origin) = reason_name(verdict.reason);
+    // What an audited policy would have done is what the reader asks about.
+    let (reason, origin) = reason_name(verdict.audited.unwrap_or(verdict.reason));
     let info = origin.and_then(|origin| session.origins.get(origin));
     let location = info.and_then(|i| i.span).and_then(|span| session.sources.location(span));
     DirectionExplanation {
@@ -85,7 +81,7 @@ fn side(
             Direction::Ingress => "ingress",
             Direction::Egress => "egress",
         },
-        verdict: verdict_name(verdict.allowed),
+        verdict: Fate::of(verdict.allowed, verdict.audited.is_some()).name(),
         reason,
         policy: info.map(|i| i.policy.clone()),
         rule: info.map(|i| i.rule.clone()),
@@ -112,6 +108,9 @@ fn words(side: &DirectionExplanation) -> String {
         format!("{} {}{at}", policy.unwrap_or("?"), rule.unwrap_or("?"))
     };
     match side.reason {
+        "rule" | "default-deny" if side.verdict == Fate::Audited.name() => {
+            format!("would be denied by {}, which is audited", rule())
+        }
         "rule" => format!("by {}", rule()),
         "default-deny" => format!("no rule matches; denied by default by {}", rule()),
         "no-policy" => "no policy denies by default here".to_owned(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use policyc_base::{Diagnostic, FileId, Sink, SourceMap, Span, Spanned};
 use policyc_policy::documents;
-use policyc_policy::network::Dialect;
+use policyc_policy::network::{Dialect, Fate};
 use policyc_policy::yaml::Node;
 use policyc_policy::yaml::decode::{self, Fields};
 
@@ -46,9 +46,9 @@ pub struct FlowCase {
     pub to: String,
     /// `443/TCP`
     pub port: String,
-    /// Whether it is forwarded.
-    pub forwarded: bool,
-    /// The policy whose rule decides, if that is stated.
+    /// What becomes of it.
+    pub fate: Fate,
+    /// The policy whose rule decides, or would if it were enforced, if that is stated.
     pub by: Option<String>,
     /// The direction in which it is dropped, if that is stated.
     pub direction: Option<Direction>,
@@ -181,14 +181,12 @@ fn flow_case(
     let reason = expect.string("reason", sink);
     let direction = expect.string("direction", sink).and_then(|text| direction(text, sink));
     expect.finish(sink);
-    let forwarded = match verdict.map(|v| (v.value, v.span)) {
-        Some(("FORWARDED", _)) => true,
-        Some(("DROPPED", _)) => false,
-        other => {
-            let message = "`verdict` is `FORWARDED` or `DROPPED`";
-            sink.push(Diagnostic::error(codes::FIXTURE, other.map_or(span, |o| o.1), message));
-            return None;
-        }
+    let fates = [Fate::Forwarded, Fate::Dropped, Fate::Audited];
+    let fate = verdict.and_then(|v| fates.into_iter().find(|fate| fate.name() == v.value));
+    let Some(fate) = fate else {
+        let message = "`verdict` is `FORWARDED`, `DROPPED` or `AUDIT`";
+        sink.push(Diagnostic::error(codes::FIXTURE, verdict.map_or(span, |v| v.span), message));
+        return None;
     };
     if let Some(reason) = reason.filter(|r| r.value != "POLICY_DENIED") {
         let message = format!("`{}` is no reason policyc gives", reason.value);
@@ -196,12 +194,12 @@ fn flow_case(
         sink.push(finding.with_help("write `POLICY_DENIED`, or leave `reason` out"));
         return None;
     }
-    if let Some(reason) = reason.filter(|_| forwarded) {
+    if let Some(reason) = reason.filter(|_| fate == Fate::Forwarded) {
         let message = "`reason` says why a flow is dropped, and this one is forwarded";
         sink.push(Diagnostic::error(codes::FIXTURE, reason.span, message));
         return None;
     }
-    Some(FlowCase { from: from?, to: to?, port: port?, forwarded, by, direction, span })
+    Some(FlowCase { from: from?, to: to?, port: port?, fate, by, direction, span })
 }
 
 fn required(fields: &mut Fields<'_>, name: &'static str, sink: &mut Sink) -> Option<String> {

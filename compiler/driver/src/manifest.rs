@@ -116,10 +116,13 @@ fn subjects(network: &NetworkDecision, inventory: &Inventory) -> Vec<Subject> {
     subjects
 }
 
-/// For each behaviour the directions in which some cell denies. Cells that no packet
+/// For each behaviour the directions in which some cell denies, or would. Cells that no packet
 /// meets count too: that errs on the side of judging.
 fn restricted(network: &NetworkDecision) -> Vec<Vec<Direction>> {
-    let decides = |cell: &Cell| !network.decisions[cell.decision.index()].allowed;
+    let decides = |cell: &Cell| {
+        let decision = &network.decisions[cell.decision.index()];
+        !decision.allowed || decision.audited.is_some()
+    };
     let rows = network.cells.rows.iter();
     let denies: PrimaryMap<Row, bool> = rows.map(|(_, cells)| cells.iter().any(decides)).collect();
     let classes = network.rows.address_classes;

@@ -1,13 +1,14 @@
 //! Fixtures on engines: every case on every engine that was asked for.
 
-use policyc_policy::network::Reason;
+use policyc_policy::network::{Fate, Reason};
 use policyc_policy::tracing::{self, Action};
 
 use crate::cli::args::EngineName;
 use crate::engine::{
-    Bir, Bytecode, DecisionGraph, Engine, EngineError, FlowVerdict, Kernel, Oracle, ProgramSet,
+    Bir, Bytecode, DecisionGraph, EndVerdict, Engine, EngineError, FlowVerdict, Kernel, Oracle,
+    ProgramSet,
 };
-use crate::explain::{self, verdict_name};
+use crate::explain;
 use crate::fixture::{Case, Direction, EventCase, Fixture, FlowCase};
 use crate::pipeline::Built;
 use crate::session::Session;
@@ -135,8 +136,14 @@ fn flow_case(
 
 /// Holds a verdict against what is expected.
 fn compare(case: &FlowCase, verdict: &FlowVerdict, session: &Session) -> CaseResult {
-    if verdict.allowed() != case.forwarded {
-        let (expected, came) = (verdict_name(case.forwarded), verdict_name(verdict.allowed()));
+    let says_why = [verdict.egress, verdict.ingress].iter().flatten().any(|e| e.reason.is_some());
+    // An engine that gives no reasons cannot tell an audit from an allow.
+    let expected = match case.fate {
+        Fate::Audited if !says_why => Fate::Forwarded,
+        fate => fate,
+    };
+    if verdict.fate() != expected {
+        let (expected, came) = (expected.name(), verdict.fate().name());
         return Err(format!("expected {expected}, got {came}{}", by(verdict, session)));
     }
     if let Some(direction) = case.direction {
@@ -144,7 +151,7 @@ fn compare(case: &FlowCase, verdict: &FlowVerdict, session: &Session) -> CaseRes
             Direction::Ingress => verdict.ingress,
             Direction::Egress => verdict.egress,
         };
-        if end.is_none_or(|end| end.allowed != case.forwarded) {
+        if end.is_none_or(|end| end_fate(&end) != expected) {
             return Err("the other direction decides".to_owned());
         }
     }
@@ -158,15 +165,20 @@ fn compare(case: &FlowCase, verdict: &FlowVerdict, session: &Session) -> CaseRes
     Err(format!("expected it to be by {wanted}, but it is{}", by(verdict, session)))
 }
 
-/// The policies whose rules decide: of the ends that drop if one does, else of
-/// both. `None` when the engine gives no reasons.
+fn end_fate(end: &EndVerdict) -> Fate {
+    Fate::of(end.allowed, end.audited.is_some())
+}
+
+/// The policies whose rules decide: of the ends that drop if one does, else of those
+/// that would, else of both. `None` when the engine gives no reasons.
 fn deciding_policies(verdict: &FlowVerdict, session: &Session) -> Option<Vec<String>> {
     let ends = [verdict.egress, verdict.ingress];
-    let ends: Vec<_> = ends.iter().flatten().filter(|e| e.allowed == verdict.allowed()).collect();
+    let ends = ends.iter().flatten().filter(|end| end_fate(end) == verdict.fate());
+    let ends: Vec<_> = ends.collect();
     if ends.iter().all(|end| end.reason.is_none()) {
         return None;
     }
-    let origins = ends.iter().filter_map(|end| match end.reason? {
+    let origins = ends.iter().filter_map(|end| match end.audited.or(end.reason)? {
         Reason::Entry(origin) | Reason::DefaultDeny(origin) => Some(origin),
         Reason::FromHost | Reason::NoPolicy | Reason::NotASubject => None,
     });

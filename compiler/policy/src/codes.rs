@@ -51,6 +51,9 @@ codes! {
     PROTOCOL_UNSUPPORTED = "P0232", "the IP protocol is not supported yet";
     ENTITY_UNSUPPORTED = "P0233", "the entity is not supported here yet";
     REMOVED = "P0234", "the field was removed from Cilium";
+    ANNOTATION_UNKNOWN = "P0246", "the annotation is not known";
+    ANNOTATION_VALUE = "P0247", "the annotation's value is not known";
+    DENY_RESPONSE_UNSUPPORTED = "P0248", "answers to denied packets are not supported yet";
 
     SUBJECT_MISSING = "P0301", "the rule does not say whom it is about";
     SUBJECT_TWICE = "P0302", "the rule is about endpoints and about nodes";

@@ -15,6 +15,8 @@ use crate::tracing::{self, TracingDoc};
 pub struct Policies {
     /// The rules of all network policies, in the order written.
     pub network: Vec<network::Rule>,
+    /// How many network policies they are of.
+    pub documents: u32,
     /// The tracing policies, in the order written. What they ask of a host is checked
     /// when the host is known: [`tracing::check`].
     pub tracing: Vec<TracingDoc>,
@@ -38,7 +40,10 @@ pub fn load(
             | Role::ClusterwidePolicy
             | Role::KubernetesPolicy
             | Role::ClusterPolicy(_) => {
-                let policy = network::read(&document.node, kind.role, dialect, origins, sink);
+                let number = policies.documents;
+                policies.documents += 1;
+                let policy =
+                    network::read(&document.node, kind.role, number, dialect, origins, sink);
                 let Some((meta, rules)) = policy else { continue };
                 names.add(kind, meta.full_name(), meta.span(), sink);
                 policies.network.extend(rules);

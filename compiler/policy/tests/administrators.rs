@@ -172,3 +172,42 @@ fn priorities() {
     ];
     check(&cases);
 }
+
+#[test]
+fn annotations() {
+    let of = |annotations: &str| {
+        format!(
+            "{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy,\n\
+             metadata: {{name: p, annotations: {{{annotations}}}}}, spec: {{podSelector: {{}}}}}}"
+        )
+    };
+    let tracing = "{apiVersion: cilium.io/v1alpha1, kind: TracingPolicy, metadata: {name: p, annotations: {policyc.io/audit: \"true\"}}, spec: {tracepoints: []}}";
+    let cases: Vec<(String, &[&str])> = vec![
+        (of("a: b, policyc.io/audit: 'false', policyc.io/deny-response: drop"), &[]),
+        (
+            of("policyc.io/audit: true"),
+            &[
+                "P0207 2:53 `policyc.io/audit` must be a string, not the boolean `true` | write `\"true\"`",
+            ],
+        ),
+        (
+            of("policyc.io/Audit: x, policyc.io/mode: x"),
+            &[
+                "P0246 2:35 `policyc.io/Audit` is no annotation of this kind | did you mean `policyc.io/audit`?",
+                "P0246 2:56 `policyc.io/mode` is no annotation of this kind | did you mean `policyc.io/audit`?",
+            ],
+        ),
+        (
+            of("policyc.io/deny-response: rst"),
+            &["P0247 2:61 the annotation must be `drop`, `reset` or `unreachable`, not `rst`"],
+        ),
+        (
+            of("policyc.io/deny-response: unreachable"),
+            &[
+                "P0248 2:61 the answer `unreachable` to denied packets is not supported yet | write `drop`, or leave the annotation out",
+            ],
+        ),
+        (tracing.to_owned(), &["P0246 1:89 `policyc.io/audit` is no annotation of this kind"]),
+    ];
+    check(&cases);
+}

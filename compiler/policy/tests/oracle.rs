@@ -174,6 +174,7 @@ fn the_first_tier_and_priority_that_does_not_pass_decides() {
                 subject: Subject::Endpoints(LabelSelector::default()),
                 default_deny: PerDirection { ingress: default_deny, egress: false },
                 entries: entries.iter().map(entry).collect(),
+                manner: Default::default(),
                 origin,
             };
             let verdict = eval(&[rule], &loaded.inventory, Dialect::Cilium120, &flow);

@@ -4,12 +4,14 @@
 //! `corpus` holds them against verdicts that other people's engines gave, `random`
 //! against each other on generated policies, `metamorphic` on cases rewritten so
 //! that nothing should change, `packets` on packets that are no flow, `events` on
-//! generated tracing policies, `fixtures` on verdicts that a person stated.
+//! generated tracing policies, `fixtures` on verdicts that a person stated, `audit` against the oracle with policies
+//! taken away.
 //! What was compared is said on standard error, one line a test.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod administrators;
+mod audit;
 mod build;
 mod case;
 mod cilium;

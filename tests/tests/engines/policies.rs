@@ -24,20 +24,23 @@ pub(crate) fn policies() -> impl Strategy<Value = Vec<Value>> {
         2 => kubernetes(),
         3 => administrators::policy(),
     ];
-    prop::collection::vec(policy, 1..5).prop_map(|mut policies| {
+    prop::collection::vec((policy, prop::bool::weighted(0.15)), 1..5).prop_map(|mut policies| {
         // There is one baseline policy, with a name of its own.
         let mut baselines = 0;
-        policies.retain(|policy| {
+        policies.retain(|(policy, _)| {
             let is_baseline = policy["metadata"]["name"] == administrators::BASELINE_NAME;
             baselines += u32::from(is_baseline);
             !is_baseline || baselines == 1
         });
-        for (number, policy) in policies.iter_mut().enumerate() {
+        for (number, (policy, audited)) in policies.iter_mut().enumerate() {
+            if *audited {
+                policy["metadata"]["annotations"] = json!({"policyc.io/audit": "true"});
+            }
             if policy["metadata"]["name"] != administrators::BASELINE_NAME {
                 policy["metadata"]["name"] = json!(format!("policy{number}"));
             }
         }
-        policies
+        policies.into_iter().map(|(policy, _)| policy).collect()
     })
 }
 

@@ -1,4 +1,5 @@
-//! Random rules with tiers, priorities and passes, which no policy kind sets yet.
+//! Random rules with tiers, priorities, passes and audits, in combinations that no
+//! policy kind allows.
 
 use policyc::pipeline::Policy;
 use policyc::session::Session;
@@ -6,8 +7,8 @@ use policyc_base::{OriginInfo, OriginTable};
 use policyc_policy::inventory;
 use policyc_policy::labels::LabelSelector;
 use policyc_policy::network::{
-    Dialect, Direction, Entity, Entry, EntryVerdict, Flow, Peer, Peers, PerDirection, PortMatch,
-    Ports, Rule, Subject, Tier, protocol,
+    Dialect, Direction, Entity, Entry, EntryVerdict, Flow, Manner, Peer, Peers, PerDirection,
+    PortMatch, Ports, Rule, Subject, Tier, protocol,
 };
 use policyc_target::Profile;
 use proptest::prelude::*;
@@ -32,17 +33,24 @@ items:
 ";
 const PODS: [&str; 5] = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "fd00::1", "fd00::2"];
 
+/// How many policies the rules are of, at most.
+const POLICIES: usize = 4;
+
 /// Rules with their flows. Origins are given by [`policy`].
 #[derive(Clone, Debug)]
 pub(crate) struct RuleCase {
     rules: Vec<Rule>,
+    /// Which policies are audited.
+    audits: [bool; POLICIES],
     sketches: Vec<Sketch>,
 }
 
 /// Up to four rules of up to six entries.
 pub(crate) fn rules(flows: usize) -> impl Strategy<Value = RuleCase> {
     let rules = prop::collection::vec(rule(), 1..5);
-    (rules, sketches(flows)).prop_map(|(rules, sketches)| RuleCase { rules, sketches })
+    let audits = prop::array::uniform4(prop::bool::weighted(0.25));
+    let parts = (rules, audits, sketches(flows));
+    parts.prop_map(|(rules, audits, sketches)| RuleCase { rules, audits, sketches })
 }
 
 fn rule() -> impl Strategy<Value = Rule> {
@@ -52,9 +60,12 @@ fn rule() -> impl Strategy<Value = Rule> {
     ]);
     let default_deny = (any::<bool>(), any::<bool>());
     let entries = prop::collection::vec(entry(), 0..7);
-    (subject, default_deny, entries).prop_map(|(subject, (ingress, egress), entries)| {
+    let fields = (subject, default_deny, entries, 0..POLICIES as u32);
+    fields.prop_map(|(subject, (ingress, egress), entries, policy)| {
         let default_deny = PerDirection { ingress, egress };
-        Rule { subject, default_deny, entries, origin: OriginTable::new().push(origin(0)) }
+        let manner = Manner { policy, ..Manner::default() };
+        let origin = OriginTable::new().push(origin(0));
+        Rule { subject, default_deny, entries, manner, origin }
     })
 }
 
@@ -111,6 +122,7 @@ pub(crate) fn policy(case: &RuleCase) -> Policy {
     let mut next = (0..).map(|number| origins.push(origin(number)));
     for rule in &mut network {
         rule.origin = next.next().unwrap();
+        rule.manner.audit = case.audits[rule.manner.policy as usize];
         for entry in &mut rule.entries {
             entry.origin = next.next().unwrap();
         }

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use indexmap::{IndexMap, IndexSet};
 use policyc_base::{EntityId, PrimaryMap};
 use policyc_policy::network::{
-    Direction, Entity, EntryVerdict, Peer, Peers, PerDirection, Ports, Reason, Rule, Tier,
+    Direction, Entity, EntryVerdict, Manner, Peer, Peers, PerDirection, Ports, Reason, Rule, Tier,
 };
 
 use super::addresses::{self, AddressClasses};
 use super::judge;
 use super::ports::{self, PortClasses};
-use super::resolve::{DirectionRules, OrderedEntry, Outcome};
+use super::resolve::{DefaultDeny, DirectionRules, OrderedEntry, Outcome};
 use super::{Behaviour, Decision, NetworkDecision, SubjectKind, SubjectRow, Why};
 use crate::bitset::BitSet;
 use crate::tables::{AddressClass, Cell, CellTable, DecisionId, PortClass, Row, RowTable};
@@ -139,10 +139,10 @@ fn direction_rules(
     predicates: &mut Predicates,
 ) -> DirectionRules {
     let mut entries = Vec::new();
-    let mut otherwise = Reason::NoPolicy;
+    let mut defaults = Vec::new();
     for rule in selected.iter().filter_map(|r| rules.get(*r)) {
-        if *rule.default_deny.get(direction) && otherwise == Reason::NoPolicy {
-            otherwise = Reason::DefaultDeny(rule.origin);
+        if *rule.default_deny.get(direction) {
+            defaults.push(DefaultDeny { manner: rule.manner, origin: rule.origin });
         }
         for entry in rule.entries.iter().filter(|e| e.direction == direction) {
             entries.push(OrderedEntry {
@@ -153,11 +153,13 @@ fn direction_rules(
                 peers: predicates.peers(&entry.peers),
                 ports: predicates.port(&entry.ports),
                 reason: Reason::Entry(entry.origin),
+                manner: rule.manner,
             });
         }
     }
-    let denies = otherwise != Reason::NoPolicy;
-    if denies && localhost && direction == Direction::Ingress {
+    if !defaults.is_empty() && localhost && direction == Direction::Ingress {
+        // Where all that deny by default are audited, there is nothing to except from.
+        let enforced = defaults.iter().any(|default| !default.manner.audit);
         entries.push(OrderedEntry {
             tier: Tier::DEFAULT,
             priority: 0,
@@ -165,10 +167,11 @@ fn direction_rules(
             sequence: usize::MAX,
             peers: predicates.peers(&Peers::OneOf(vec![Peer::Entity(Entity::Host)])),
             ports: predicates.port(&Ports::Any),
-            reason: Reason::FromHost,
+            reason: if enforced { Reason::FromHost } else { Reason::NoPolicy },
+            manner: Manner::default(),
         });
     }
-    DirectionRules::new(entries, otherwise)
+    DirectionRules::new(entries, defaults)
 }
 
 /// Rows and cells under construction.
@@ -181,11 +184,11 @@ impl Cells {
     /// No row yet; the built-in decisions come first.
     fn new(unknown_subject_allowed: bool) -> Self {
         let decisions = IndexSet::from([
-            Decision { allowed: unknown_subject_allowed, why: Why::UnknownSubject },
-            Decision { allowed: false, why: Why::Truncated },
-            Decision { allowed: false, why: Why::Malformed },
-            Decision { allowed: true, why: Why::Arp },
-            Decision { allowed: false, why: Why::UnknownL3 },
+            Decision::plain(unknown_subject_allowed, Why::UnknownSubject),
+            Decision::plain(false, Why::Truncated),
+            Decision::plain(false, Why::Malformed),
+            Decision::plain(true, Why::Arp),
+            Decision::plain(false, Why::UnknownL3),
         ]);
         Self { interned: IndexMap::new(), decisions }
     }
@@ -225,15 +228,38 @@ impl Cells {
     ) -> Row {
         let about = rules.about(|peers| class.contains(first + peers));
         let outcomes = rules.decide(&about, port_classes, count);
-        let cells: Vec<_> = outcomes.into_iter().map(|outcome| self.cell(outcome)).collect();
+        let cells: Vec<_> = outcomes.iter().map(|outcome| self.cell(outcome)).collect();
         Row::from_index(self.interned.insert_full(cells, ()).0)
     }
 
-    fn cell(&mut self, outcome: Outcome) -> Cell {
-        let Outcome { allowed, reason, rank } = outcome;
-        let decision = Decision { allowed, why: Why::Policy(reason) };
-        let index = self.decisions.insert_full(decision).0;
-        Cell { rank, decision: DecisionId::from_index(index) }
+    fn cell(&mut self, outcome: &Outcome) -> Cell {
+        let Outcome { allowed, reason, rank, audited, .. } = *outcome;
+        let decision = if allowed {
+            let plain = Decision::plain(true, Why::Policy(reason));
+            self.decision(Decision { audited, ..plain })
+        } else {
+            self.denied(outcome)
+        };
+        Cell { rank, decision }
+    }
+
+    /// The decision of the first policy that denies, behind it that of the second, and
+    /// so on.
+    fn denied(&mut self, outcome: &Outcome) -> DecisionId {
+        let passes = Decision::plain(true, Why::Policy(Reason::NoPolicy));
+        let mut unless_audited = outcome.ends.then(|| self.decision(passes));
+        for denial in outcome.denied.iter().rev() {
+            let plain = Decision::plain(false, Why::Policy(denial.reason));
+            let response = denial.manner.response;
+            unless_audited = Some(self.decision(Decision { unless_audited, response, ..plain }));
+        }
+        // INVARIANT: what is denied is denied by somebody.
+        unless_audited
+            .unwrap_or_else(|| self.decision(Decision::plain(false, Why::Policy(outcome.reason))))
+    }
+
+    fn decision(&mut self, decision: Decision) -> DecisionId {
+        DecisionId::from_index(self.decisions.insert_full(decision).0)
     }
 }
 

@@ -21,16 +21,16 @@ mod world;
 pub use build::{Viewpoint, World, WorldSubject, build};
 pub use judge::Packet;
 pub use print::{describe, print};
-pub use resolve::{DirectionRules, OrderedEntry, Outcome, Predicate};
+pub use resolve::{DefaultDeny, Denial, DirectionRules, OrderedEntry, Outcome, Predicate};
 pub use world::decide;
 
 use std::net::IpAddr;
 
-use policyc_policy::network::{PerDirection, Reason};
+use policyc_policy::network::{DenyResponse, PerDirection, Reason};
 
 use crate::graph::DecisionGraph;
 use crate::intervals::Family;
-use crate::tables::{CellTable, IntervalTable, PortTable, RowTable};
+use crate::tables::{CellTable, DecisionId, IntervalTable, PortTable, RowTable};
 
 /// Indices of the decisions that are there for every policy.
 pub mod builtin {
@@ -72,6 +72,27 @@ pub struct Decision {
     pub allowed: bool,
     /// Why.
     pub why: Why,
+    /// Why it would be dropped if every policy were enforced; only of a decision that
+    /// forwards because a policy is audited.
+    pub audited: Option<Reason>,
+    /// What is done about the packet if it is dropped.
+    pub response: DenyResponse,
+    /// The decision that holds if the policy which denies here is audited too: what is
+    /// decided without its denies and its default deny. It may deny in turn, by
+    /// another policy, and then says what holds without that one as well. One decision
+    /// stands for all that would forward. `None` where nothing is denied by a policy,
+    /// and behind [`MAX_UNLESS`] policies that deny the same: there it stays denied.
+    pub unless_audited: Option<DecisionId>,
+}
+
+/// Most policies, one behind the other, whose denial of one packet is followed.
+pub const MAX_UNLESS: usize = 8;
+
+impl Decision {
+    /// A decision that has nothing to do with an audit.
+    pub const fn plain(allowed: bool, why: Why) -> Self {
+        Self { allowed, why, audited: None, response: DenyResponse::Drop, unless_audited: None }
+    }
 }
 
 /// Who a subject is.

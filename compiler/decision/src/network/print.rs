@@ -98,23 +98,36 @@ fn write_rows(text: &mut String, decision: &NetworkDecision) -> std::fmt::Result
 /// A decision in words: `deny shop/web spec.ingressDeny[0]`.
 pub fn describe(decision: &Decision, origins: &OriginTable) -> String {
     let verdict = if decision.allowed { "allow" } else { "deny" };
-    let rule = |origin| {
-        let info = origins.get(origin);
-        info.map(|i| format!("{} {}", i.policy, i.rule)).unwrap_or_else(|| format!("{origin}"))
-    };
     let why = match decision.why {
         Why::UnknownSubject => "(unknown subject)".to_owned(),
         Why::Truncated => "(truncated headers)".to_owned(),
         Why::Malformed => "(malformed headers)".to_owned(),
         Why::Arp => "(ARP)".to_owned(),
         Why::UnknownL3 => "(neither IP nor ARP)".to_owned(),
-        Why::Policy(Reason::Entry(origin)) => rule(origin),
-        Why::Policy(Reason::DefaultDeny(origin)) => format!("(default deny of {})", rule(origin)),
-        Why::Policy(Reason::FromHost) => "(from the subject's host)".to_owned(),
-        Why::Policy(Reason::NoPolicy) => "(no policy)".to_owned(),
-        Why::Policy(Reason::NotASubject) => "(not a subject)".to_owned(),
+        Why::Policy(reason) => words(reason, origins),
     };
-    format!("{verdict} {why}")
+    let mut text = format!("{verdict} {why}");
+    if let Some(reason) = decision.audited {
+        text.push_str(&format!(", audited {}", words(reason, origins)));
+    }
+    if let Some(unless) = decision.unless_audited {
+        text.push_str(&format!(", unless audited {unless}"));
+    }
+    text
+}
+
+fn words(reason: Reason, origins: &OriginTable) -> String {
+    let rule = |origin| {
+        let info = origins.get(origin);
+        info.map(|i| format!("{} {}", i.policy, i.rule)).unwrap_or_else(|| format!("{origin}"))
+    };
+    match reason {
+        Reason::Entry(origin) => rule(origin),
+        Reason::DefaultDeny(origin) => format!("(default deny of {})", rule(origin)),
+        Reason::FromHost => "(from the subject's host)".to_owned(),
+        Reason::NoPolicy => "(no policy)".to_owned(),
+        Reason::NotASubject => "(not a subject)".to_owned(),
+    }
 }
 
 struct Vocabulary;

@@ -4,7 +4,12 @@
 //! `pkg/policy/types/entry.go`; the resolution here is written apart from the
 //! oracle so that the two can be held against each other.
 
-use policyc_policy::network::{EntryVerdict, Reason, Tier};
+use std::collections::BTreeSet;
+
+use policyc_base::Origin;
+use policyc_policy::network::{EntryVerdict, Manner, Reason, Tier};
+
+use super::MAX_UNLESS;
 
 /// Index of a distinct [`Peers`](policyc_policy::network::Peers) or
 /// [`Ports`](policyc_policy::network::Ports) value.
@@ -27,6 +32,17 @@ pub struct OrderedEntry {
     pub ports: Predicate,
     /// What is reported when it decides.
     pub reason: Reason,
+    /// Of which policy it is.
+    pub manner: Manner,
+}
+
+/// A policy that denies by default.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct DefaultDeny {
+    /// Which policy.
+    pub manner: Manner,
+    /// Its first rule that does.
+    pub origin: Origin,
 }
 
 /// What one direction of a behaviour says.
@@ -34,12 +50,14 @@ pub struct OrderedEntry {
 pub struct DirectionRules {
     /// Entries in the order they are asked.
     pub entries: Vec<OrderedEntry>,
+    /// The policies that deny by default, in the order they are read.
+    pub defaults: Vec<DefaultDeny>,
     /// Why a flow that nothing matches is allowed or denied.
     pub otherwise: Reason,
 }
 
 /// The outcome of a walk over entries.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Outcome {
     /// Forwarded, or dropped.
     pub allowed: bool,
@@ -47,6 +65,22 @@ pub struct Outcome {
     pub reason: Reason,
     /// See [`Cell::rank`](crate::tables::Cell::rank).
     pub rank: u32,
+    /// Why it would be dropped if audited policies were enforced.
+    pub audited: Option<Reason>,
+    /// Of what is dropped, who denies it: the policy that decides, then the one that
+    /// does without it, and so on.
+    pub denied: Vec<Denial>,
+    /// Whether it is forwarded without all of those.
+    pub ends: bool,
+}
+
+/// One policy's denial.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Denial {
+    /// Whose.
+    pub manner: Manner,
+    /// By what.
+    pub reason: Reason,
 }
 
 /// The highest level number; level 0 is asked first.
@@ -54,9 +88,14 @@ const LEVELS: u32 = 1 << 24;
 
 impl DirectionRules {
     /// Sorts entries into the order they are asked.
-    pub fn new(mut entries: Vec<OrderedEntry>, otherwise: Reason) -> Self {
+    pub fn new(mut entries: Vec<OrderedEntry>, mut defaults: Vec<DefaultDeny>) -> Self {
         entries.sort();
-        Self { entries, otherwise }
+        let mut seen = BTreeSet::new();
+        defaults.retain(|default| seen.insert(default.manner.policy));
+        let enforced = defaults.iter().find(|default| !default.manner.audit);
+        let otherwise =
+            enforced.map_or(Reason::NoPolicy, |default| Reason::DefaultDeny(default.origin));
+        Self { entries, defaults, otherwise }
     }
 
     /// The entries that speak about one class of peers, with their levels.
@@ -97,42 +136,85 @@ impl DirectionRules {
                 }
             }
         }
-        let allowed = !matches!(self.otherwise, Reason::DefaultDeny(_));
-        let otherwise = Outcome { allowed, reason: self.otherwise, rank: 0 };
-        undecided.into_iter().map(|state| state.outcome.unwrap_or(otherwise)).collect()
+        undecided.into_iter().map(|state| state.finish(self)).collect()
     }
 }
 
 /// One class of ports on its way through the entries.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Undecided {
     /// The tier that a pass left, and its level.
     passed: Option<(Tier, u32)>,
-    outcome: Option<Outcome>,
+    /// What decides if every policy is enforced.
+    enforced: Option<(bool, Reason)>,
+    /// What decides: whether it forwards, why, and its rank.
+    decided: Option<(bool, Reason, u32)>,
+    /// See [`Outcome::denied`].
+    denied: Vec<Denial>,
+    /// Nothing that follows can matter.
+    is_settled: bool,
+    /// More policies deny than are followed.
+    is_cut: bool,
 }
 
 impl Undecided {
     /// Asks the next entry that matches.
     fn ask(&mut self, entry: &OrderedEntry, level: u32) {
-        if self.outcome.is_some() || self.passed.is_some_and(|(tier, _)| tier == entry.tier) {
+        if self.is_settled || self.passed.is_some_and(|(tier, _)| tier == entry.tier) {
             return;
         }
         // What a pass leads to outranks the rest of the tier it leaves.
         let level = self.passed.map_or(level, |(_, at)| at);
         match entry.verdict {
-            EntryVerdict::Deny => self.outcome = Some(Outcome::entry(false, entry, level)),
-            EntryVerdict::Allow => self.outcome = Some(Outcome::entry(true, entry, level)),
+            EntryVerdict::Deny => self.deny(entry.manner, entry.reason, rank(false, level)),
+            EntryVerdict::Allow => self.allow(entry.reason, rank(true, level)),
             EntryVerdict::Pass => self.passed = Some((entry.tier, level)),
         }
     }
+
+    fn allow(&mut self, reason: Reason, rank: u32) {
+        self.enforced.get_or_insert((true, reason));
+        self.decided.get_or_insert((true, reason, rank));
+        self.is_settled = true;
+    }
+
+    /// A policy denies. Without it, the next that matches decides; so the walk goes on
+    /// until one allows, or until as many deny as are followed.
+    fn deny(&mut self, manner: Manner, reason: Reason, rank: u32) {
+        self.enforced.get_or_insert((false, reason));
+        if manner.audit {
+            return;
+        }
+        self.decided.get_or_insert((false, reason, rank));
+        if self.denied.iter().any(|denial| denial.manner.policy == manner.policy) {
+            return;
+        }
+        if self.denied.len() == MAX_UNLESS {
+            (self.is_settled, self.is_cut) = (true, true);
+        } else {
+            self.denied.push(Denial { manner, reason });
+        }
+    }
+
+    fn finish(mut self, rules: &DirectionRules) -> Outcome {
+        for default in &rules.defaults {
+            if !self.is_settled {
+                self.deny(default.manner, Reason::DefaultDeny(default.origin), 0);
+            }
+        }
+        let (allowed, reason, rank) = self.decided.unwrap_or((true, Reason::NoPolicy, 0));
+        let audited = match self.enforced {
+            Some((false, reason)) if allowed => Some(reason),
+            _ => None,
+        };
+        let denied = if allowed { Vec::new() } else { self.denied };
+        Outcome { allowed, reason, rank, audited, denied, ends: !self.is_cut }
+    }
 }
 
-impl Outcome {
-    /// An entry decided at a level. The low byte is Cilium's: 255 for deny, 1 for
-    /// a plain allow.
-    fn entry(allowed: bool, entry: &OrderedEntry, level: u32) -> Self {
-        let byte = if allowed { 1 } else { 255 };
-        let rank = (LEVELS.saturating_sub(1).saturating_sub(level)) << 8 | byte;
-        Self { allowed, reason: entry.reason, rank }
-    }
+/// The rank of an entry that decides at a level. The low byte is Cilium's: 255 for
+/// deny, 1 for a plain allow.
+const fn rank(allowed: bool, level: u32) -> u32 {
+    let byte = if allowed { 1 } else { 255 };
+    (LEVELS.saturating_sub(1).saturating_sub(level)) << 8 | byte
 }

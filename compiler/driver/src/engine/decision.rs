@@ -3,7 +3,7 @@
 use policyc_decision::network::NetworkDecision;
 use policyc_policy::network::Flow;
 
-use super::{EndVerdict, Engine, EngineError, FlowVerdict, reason_of};
+use super::{Engine, EngineError, FlowVerdict, end_verdict};
 
 /// The decision graph, evaluated.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +19,8 @@ impl Engine for DecisionGraph<'_> {
 
     fn judge(&mut self, flow: &Flow) -> Result<FlowVerdict, EngineError> {
         let end = |index: usize| {
-            let decision = self.decision.decisions[index];
-            EndVerdict { allowed: decision.allowed, reason: reason_of(decision.why) }
+            let decision = &self.decision.decisions[index];
+            end_verdict(decision.allowed, Some(decision))
         };
         let [egress, ingress] = self.decision.judge_flow(flow);
         Ok(FlowVerdict { egress: egress.map(end), ingress: ingress.map(end) })

@@ -19,8 +19,8 @@ pub use kernel::Kernel;
 pub use oracle::Oracle;
 pub use program::{Answer, PROGRAM_KINDS, PacketEngine, PacketRun, ProgramSet, attach_id, events};
 
-use policyc_decision::network::Why;
-use policyc_policy::network::{Flow, Reason};
+use policyc_decision::network::{Decision, Why};
+use policyc_policy::network::{Fate, Flow, Reason};
 
 /// What an engine says about one end of a flow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +29,9 @@ pub struct EndVerdict {
     pub allowed: bool,
     /// Why, if the engine can say.
     pub reason: Option<Reason>,
+    /// Why it would be dropped if every policy were enforced, if that differs and the
+    /// engine can say.
+    pub audited: Option<Reason>,
 }
 
 /// What an engine says about a flow. An end that is no subject has no verdict:
@@ -47,6 +50,12 @@ impl FlowVerdict {
         [self.egress, self.ingress].iter().flatten().all(|end| end.allowed)
     }
 
+    /// What becomes of the flow.
+    pub fn fate(&self) -> Fate {
+        let audited = [self.egress, self.ingress].iter().flatten().any(|e| e.audited.is_some());
+        Fate::of(self.allowed(), audited)
+    }
+
     /// Whether another engine says the same, as far as both say something.
     pub fn agrees(&self, other: &Self) -> bool {
         agree(self.egress, other.egress) && agree(self.ingress, other.ingress)
@@ -56,7 +65,14 @@ impl FlowVerdict {
 fn agree(a: Option<EndVerdict>, b: Option<EndVerdict>) -> bool {
     let (Some(a), Some(b)) = (a, b) else { return a.is_none() == b.is_none() };
     let reasons = a.reason.zip(b.reason);
-    a.allowed == b.allowed && reasons.is_none_or(|(a, b)| a == b)
+    a.allowed == b.allowed
+        && reasons.is_none_or(|reasons| reasons.0 == reasons.1 && a.audited == b.audited)
+}
+
+/// What an engine says that answers with a verdict and a decision.
+fn end_verdict(allowed: bool, decision: Option<&Decision>) -> EndVerdict {
+    let reason = decision.and_then(|d| reason_of(d.why));
+    EndVerdict { allowed, reason, audited: decision.and_then(|d| d.audited) }
 }
 
 /// The reason of a decision; `None` for what is not policy's word.

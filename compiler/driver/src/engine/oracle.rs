@@ -28,8 +28,8 @@ impl Engine for Oracle<'_> {
         let is_itself = self.dialect == Dialect::Kubernetes && ends[0] == ends[1];
         let end = |identity, verdict: DirectionVerdict| {
             let is_subject = identity != Identity::World && !is_itself;
-            is_subject
-                .then_some(EndVerdict { allowed: verdict.allowed, reason: Some(verdict.reason) })
+            let DirectionVerdict { allowed, reason, audited } = verdict;
+            is_subject.then_some(EndVerdict { allowed, reason: Some(reason), audited })
         };
         Ok(FlowVerdict {
             egress: end(ends[0], verdict.egress),

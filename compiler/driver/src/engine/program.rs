@@ -8,7 +8,7 @@ use policyc_codegen::lower::maps::ATTACH_POINTS;
 use policyc_decision::network::NetworkDecision;
 use policyc_policy::network::{Direction, Flow};
 
-use super::{EndVerdict, Engine, EngineError, FlowVerdict, frame, reason_of};
+use super::{EndVerdict, Engine, EngineError, FlowVerdict, end_verdict, frame};
 
 /// Which kind of program an engine runs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -88,7 +88,7 @@ impl<T: PacketEngine> Engine for T {
 /// The verdict behind an answer.
 fn verdict(decision: &NetworkDecision, answer: Answer) -> EndVerdict {
     let decided = answer.decision.and_then(|index| decision.decisions.get(index));
-    EndVerdict { allowed: answer.allowed, reason: decided.and_then(|d| reason_of(d.why)) }
+    end_verdict(answer.allowed, decided)
 }
 
 impl ProgramSet {

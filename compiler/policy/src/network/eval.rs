@@ -40,43 +40,51 @@ fn judge(
     }
     let selecting: Vec<&Rule> =
         rules.iter().filter(|rule| selects(&rule.subject, subject, inventory)).collect();
-    let mut matching: Vec<&Entry> = selecting
+    let mut matching: Vec<(&Rule, &Entry)> = selecting
         .iter()
-        .flat_map(|rule| &rule.entries)
-        .filter(|entry| entry.direction == direction)
-        .filter(|entry| ports_match(&entry.ports, flow.protocol, flow.port))
-        .filter(|entry| peers_match(&entry.peers, subject, peer, other, inventory, dialect))
+        .flat_map(|rule| rule.entries.iter().map(|entry| (*rule, entry)))
+        .filter(|(_, entry)| entry.direction == direction)
+        .filter(|(_, entry)| ports_match(&entry.ports, flow.protocol, flow.port))
+        .filter(|(_, entry)| peers_match(&entry.peers, subject, peer, other, inventory, dialect))
         .collect();
-    matching.sort_by_key(|entry| (entry.tier, entry.priority, entry.verdict));
-    decide(&matching).unwrap_or_else(|| {
-        let denying = selecting.iter().find(|rule| *rule.default_deny.get(direction));
-        match denying {
+    matching.sort_by_key(|(_, entry)| (entry.tier, entry.priority, entry.verdict));
+    let from_host = direction == Direction::Ingress && is_host(peer, subject, inventory);
+    let outcome = |enforces: fn(&Rule) -> bool| {
+        let default = selecting.iter().find(|r| *r.default_deny.get(direction) && enforces(r));
+        decide(&matching, enforces).unwrap_or(match default {
             None => allowed(Reason::NoPolicy),
-            Some(_) if direction == Direction::Ingress && is_host(peer, subject, inventory) => {
-                allowed(Reason::FromHost)
-            }
-            Some(rule) => {
-                DirectionVerdict { allowed: false, reason: Reason::DefaultDeny(rule.origin) }
-            }
-        }
-    })
+            Some(_) if from_host => allowed(Reason::FromHost),
+            Some(rule) => denied(Reason::DefaultDeny(rule.origin)),
+        })
+    };
+    // An audited policy denies nothing; what it would have denied is told.
+    let verdict = outcome(|rule| !rule.manner.audit);
+    let enforced = outcome(|_| true);
+    let audited = (verdict.allowed && !enforced.allowed).then_some(enforced.reason);
+    DirectionVerdict { audited, ..verdict }
 }
 
 const fn allowed(reason: Reason) -> DirectionVerdict {
-    DirectionVerdict { allowed: true, reason }
+    DirectionVerdict { allowed: true, reason, audited: None }
 }
 
-/// The first entry decides; a pass takes the rest of its tier away.
-fn decide(sorted: &[&Entry]) -> Option<DirectionVerdict> {
+const fn denied(reason: Reason) -> DirectionVerdict {
+    DirectionVerdict { allowed: false, reason, audited: None }
+}
+
+/// The first entry decides; a pass takes the rest of its tier away. A deny counts
+/// only if its policy is enforced.
+fn decide(sorted: &[(&Rule, &Entry)], enforces: fn(&Rule) -> bool) -> Option<DirectionVerdict> {
     let mut passed = None;
-    for entry in sorted {
+    for (rule, entry) in sorted {
         if passed == Some(entry.tier) {
             continue;
         }
         let reason = Reason::Entry(entry.origin);
         match entry.verdict {
-            EntryVerdict::Deny => return Some(DirectionVerdict { allowed: false, reason }),
-            EntryVerdict::Allow => return Some(DirectionVerdict { allowed: true, reason }),
+            EntryVerdict::Deny if !enforces(rule) => {}
+            EntryVerdict::Deny => return Some(denied(reason)),
+            EntryVerdict::Allow => return Some(allowed(reason)),
             EntryVerdict::Pass => passed = Some(entry.tier),
         }
     }

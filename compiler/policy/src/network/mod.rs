@@ -4,6 +4,7 @@ mod check;
 pub mod doc;
 pub mod eval;
 pub mod lint;
+pub mod manner;
 pub mod types;
 
 use policyc_base::{OriginTable, Sink};
@@ -17,10 +18,25 @@ pub use types::*;
 /// The namespace of objects that name none.
 const DEFAULT_NAMESPACE: &str = "default";
 
-/// Reads and checks one network policy, whose kind is known from `role`.
+/// Reads and checks one network policy, whose kind is known from `role`; `policy` is
+/// its number among those of the run.
 ///
 /// `None` if it cannot be read at all, or is of another role.
 pub(crate) fn read(
+    node: &Node,
+    role: Role,
+    policy: u32,
+    dialect: Dialect,
+    origins: &mut OriginTable,
+    sink: &mut Sink,
+) -> Option<(doc::Meta, Vec<Rule>)> {
+    let (meta, mut rules) = read_rules(node, role, dialect, origins, sink)?;
+    let manner = manner::read(&meta, policy, sink);
+    rules.iter_mut().for_each(|rule| rule.manner = manner);
+    Some((meta, rules))
+}
+
+fn read_rules(
     node: &Node,
     role: Role,
     dialect: Dialect,

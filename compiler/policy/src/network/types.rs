@@ -219,6 +219,30 @@ pub struct Entry {
     pub origin: Origin,
 }
 
+/// What is done about a denied packet.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum DenyResponse {
+    /// It is dropped, and nobody is told.
+    #[default]
+    Drop,
+    /// A TCP connection is reset.
+    Reset,
+    /// ICMP says that the destination is unreachable, administratively.
+    Unreachable,
+}
+
+/// What a policy says about all its rules at once, by annotations.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Manner {
+    /// Number of the policy among those read: rules with one number are of one
+    /// policy.
+    pub policy: u32,
+    /// Its denies and its default deny are reported and not enforced.
+    pub audit: bool,
+    /// What is done about packets that it denies.
+    pub response: DenyResponse,
+}
+
 /// One rule: a subject and what is said about it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Rule {
@@ -228,6 +252,8 @@ pub struct Rule {
     pub default_deny: PerDirection<bool>,
     /// What it says, in the order written.
     pub entries: Vec<Entry>,
+    /// What its policy says about all its rules.
+    pub manner: Manner,
     /// Where the rule is written.
     pub origin: Origin,
 }
@@ -267,6 +293,41 @@ pub struct DirectionVerdict {
     pub allowed: bool,
     /// Why.
     pub reason: Reason,
+    /// Why it would be dropped if every policy were enforced; only if it is forwarded
+    /// because one is audited.
+    pub audited: Option<Reason>,
+}
+
+/// What becomes of a flow, in Hubble's words.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Fate {
+    /// Both ends forward it.
+    Forwarded,
+    /// One end drops it.
+    Dropped,
+    /// Both ends forward it, and one only because a policy is audited.
+    Audited,
+}
+
+impl Fate {
+    /// `FORWARDED`, `DROPPED`, `AUDIT`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Forwarded => "FORWARDED",
+            Self::Dropped => "DROPPED",
+            Self::Audited => "AUDIT",
+        }
+    }
+
+    /// Of what one end, or both, say: whether it forwards, and whether that is because
+    /// a policy is audited.
+    pub const fn of(allowed: bool, audited: bool) -> Self {
+        match (allowed, audited) {
+            (false, _) => Self::Dropped,
+            (true, true) => Self::Audited,
+            (true, false) => Self::Forwarded,
+        }
+    }
 }
 
 /// The judgement of a flow: both directions must allow.
@@ -282,5 +343,11 @@ impl Verdict {
     /// Whether the flow is forwarded.
     pub const fn allowed(&self) -> bool {
         self.egress.allowed && self.ingress.allowed
+    }
+
+    /// What becomes of the flow.
+    pub const fn fate(&self) -> Fate {
+        let audited = self.egress.audited.is_some() || self.ingress.audited.is_some();
+        Fate::of(self.allowed(), audited)
     }
 }

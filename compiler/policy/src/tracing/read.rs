@@ -28,6 +28,9 @@ fn object(document: &Document, sink: &mut Sink) -> Option<TracingDoc> {
         fields.take(name);
     }
     let meta = meta::read(&mut fields, sink).map(|(meta, _)| meta);
+    if let Some(meta) = &meta {
+        meta::refuse_annotations(meta, sink);
+    }
     if document.kind.value == "TracingPolicyNamespaced" {
         let message = "`TracingPolicyNamespaced` is not supported yet: it needs workloads";
         let help = "a `TracingPolicy` applies to every process of the host";

@@ -6,7 +6,8 @@ use super::{Context, cidr, icmp, ports, selector};
 use crate::codes;
 use crate::network::doc::{CidrDoc, CiliumDoc, EntryDoc, ListDoc, RuleDoc, Section};
 use crate::network::types::{
-    Direction, Entity, Entry, EntryVerdict, Peer, Peers, PerDirection, Ports, Rule, Subject, Tier,
+    Direction, Entity, Entry, EntryVerdict, Manner, Peer, Peers, PerDirection, Ports, Rule,
+    Subject, Tier,
 };
 use crate::yaml::{closest, shorten};
 
@@ -53,7 +54,8 @@ fn rule(doc: &RuleDoc, name: &str, scope: Scope<'_>, cx: &mut Context<'_>) -> Op
         cx.error(codes::SECTION_MISSING, doc.span, message);
     }
     let default_deny = default_deny(doc, cx);
-    Some(Rule { subject: subject?, default_deny, entries, origin })
+    let manner = Manner::default();
+    Some(Rule { subject: subject?, default_deny, entries, manner, origin })
 }
 
 fn subject(doc: &RuleDoc, scope: Scope<'_>, cx: &mut Context<'_>) -> Option<Subject> {

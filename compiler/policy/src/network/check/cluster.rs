@@ -12,8 +12,8 @@ use crate::network::doc::{
     ClusterDoc, ClusterKind, ClusterPeerDoc, ClusterPortDoc, ClusterRuleDoc, ListDoc, PodsDoc,
 };
 use crate::network::types::{
-    Direction, Entry, EntryVerdict, Peer, Peers, PerDirection, PortMatch, Ports, Rule, Subject,
-    Tier,
+    Direction, Entry, EntryVerdict, Manner, Peer, Peers, PerDirection, PortMatch, Ports, Rule,
+    Subject, Tier,
 };
 use crate::selector::SelectorDoc;
 use crate::yaml::{closest, shorten};
@@ -77,7 +77,8 @@ pub(in crate::network) fn check(
         }
     }
     let default_deny = PerDirection::default();
-    Some(Rule { subject: subject?, default_deny, entries, origin })
+    let manner = Manner::default();
+    Some(Rule { subject: subject?, default_deny, entries, manner, origin })
 }
 
 /// There is one policy of this kind in a cluster.

@@ -8,7 +8,8 @@ use crate::codes;
 use crate::labels::{self, LabelSelector};
 use crate::network::doc::{KubernetesDoc, KubernetesPeerDoc, KubernetesRuleDoc};
 use crate::network::types::{
-    Dialect, Direction, Entry, EntryVerdict, Peer, Peers, PerDirection, Ports, Rule, Subject, Tier,
+    Dialect, Direction, Entry, EntryVerdict, Manner, Peer, Peers, PerDirection, Ports, Rule,
+    Subject, Tier,
 };
 use crate::selector::SelectorDoc;
 use crate::yaml::closest;
@@ -44,7 +45,8 @@ pub(in crate::network) fn check(
             entries.push(Entry { direction, tier, priority: 0, verdict, peers, ports, origin });
         }
     }
-    Rule { subject: Subject::Endpoints(subject), default_deny, entries, origin }
+    let manner = Manner::default();
+    Rule { subject: Subject::Endpoints(subject), default_deny, entries, manner, origin }
 }
 
 const fn section(direction: Direction) -> &'static str {
