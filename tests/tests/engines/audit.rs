@@ -19,13 +19,16 @@ fn policy_of(rules: &[Rule], reason: Reason) -> Option<u32> {
     rules.iter().find(is_of).map(|rule| rule.manner.policy)
 }
 
+/// What the oracle says about one end of a flow.
+type End = fn(&Policy, &Flow) -> DirectionVerdict;
+
 /// Audits one policy after the other, each time the one that denies, until the flow
 /// is forwarded; the decision knew each step.
 fn follow(
     policy: &Policy,
     decision: &NetworkDecision,
     flow: &Flow,
-    end: fn(&Policy, &Flow) -> DirectionVerdict,
+    end: End,
     index: usize,
 ) -> Result<usize, TestCaseError> {
     let fail = |what: &str, found: &Decision, verdict: &DirectionVerdict| {
@@ -71,7 +74,7 @@ fn what_holds_unless_a_policy_is_audited() {
         let Some(decision) = &decided.network else { return Ok(()) };
         for flow in rules::flows(&case) {
             let [egress, ingress] = decision.judge_flow(&flow);
-            let ends: [(_, fn(&Policy, &Flow) -> DirectionVerdict); 2] = [
+            let ends: [(_, End); 2] = [
                 (egress, |policy, flow| verdict(policy, flow).egress),
                 (ingress, |policy, flow| verdict(policy, flow).ingress),
             ];
