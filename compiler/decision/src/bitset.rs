@@ -24,12 +24,12 @@ impl BitSet {
         self.words[index / 64] ^= 1 << (index % 64);
     }
 
-    /// This set and what `other` and `mask` have in common. INVARIANT: the bounds are
-    /// equal.
+    /// What is in this set or in `other`. INVARIANT: the bounds are equal.
     #[must_use]
-    pub fn with_masked(&self, other: &Self, mask: &Self) -> Self {
-        let masked = other.words.iter().zip(&mask.words).map(|(other, mask)| other & mask);
-        Self { words: self.words.iter().zip(masked).map(|(own, masked)| own | masked).collect() }
+    pub fn with(&self, other: &Self) -> Self {
+        Self {
+            words: self.words.iter().zip(&other.words).map(|(own, other)| own | other).collect(),
+        }
     }
 
     /// Whether `index` is in the set; never beyond the bound.

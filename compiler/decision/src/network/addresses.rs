@@ -1,6 +1,6 @@
 //! Addresses that no rule can tell apart.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use indexmap::IndexSet;
@@ -9,7 +9,9 @@ use policyc_base::EntityId;
 use policyc_policy::network::{Peer, Peers};
 
 use super::PerFamily;
+use super::bits::Bits;
 use super::build::World;
+use super::resolve::Predicate;
 use crate::bitset::BitSet;
 use crate::intervals::{Cuts, Family, number};
 use crate::sweep::Sweep;
@@ -23,23 +25,50 @@ pub(super) struct AddressClasses {
     pub(super) signatures: Vec<BitSet>,
 }
 
-/// The classes of the predicates (viewpoint, peers), numbered viewpoint by
-/// viewpoint. Between two cuts made by the prefixes in `peers` and the known
-/// addresses, no predicate changes its answer.
+/// The classes of the predicates, whose answers have the places that `bits` says.
+/// Between two cuts made by the prefixes in `peers` and the known addresses, no
+/// predicate changes its answer.
 ///
 /// A prefix matches an address that it contains, if prefixes may select the address
 /// at all. So one sweep knows what prefixes say, and the world is asked about the
-/// rest, once for each known address and once for all strangers of a family.
-pub(super) fn classify(peers: &[&Peers], world: &World<'_>) -> AddressClasses {
+/// rest: for each known address about the predicates that may match it, and once for
+/// all strangers of a family.
+pub(super) fn classify(peers: &[&Peers], bits: &Bits, world: &World<'_>) -> AddressClasses {
     let mut signatures = IndexSet::new();
     let others: Vec<Peers> = peers.iter().map(|peers| without_prefixes(peers)).collect();
-    let known = world.known.iter().map(IpAddr::to_canonical).collect();
+    let mut asked = Asked { everybody: Vec::new(), known: BTreeMap::new() };
+    for address in &world.known {
+        asked.known.insert(address.to_canonical(), Vec::new());
+    }
+    for (predicate, others) in others.iter().enumerate() {
+        asked.add(predicate, (world.candidates)(others));
+    }
     let mut table = |family: Family| {
-        let family = InFamily { family, peers, others: &others, known: &known, world };
+        let family = InFamily { family, peers, others: &others, bits, asked: &asked, world };
         IntervalTable::new(family.family, family.intervals(&mut signatures))
     };
     let tables = PerFamily { v4: table(Family::V4), v6: table(Family::V6) };
     AddressClasses { tables, signatures: signatures.into_iter().collect() }
+}
+
+/// Whom the world is asked about.
+struct Asked {
+    /// The predicates that may match anybody.
+    everybody: Vec<Predicate>,
+    /// Every known address, with the other predicates that may match it.
+    known: BTreeMap<IpAddr, Vec<Predicate>>,
+}
+
+impl Asked {
+    fn add(&mut self, predicate: Predicate, candidates: Option<Vec<IpAddr>>) {
+        let Some(candidates) = candidates else { return self.everybody.push(predicate) };
+        for address in candidates {
+            let Some(asked) = self.known.get_mut(&address.to_canonical()) else { continue };
+            if asked.last() != Some(&predicate) {
+                asked.push(predicate);
+            }
+        }
+    }
 }
 
 /// The predicates of one family.
@@ -48,7 +77,8 @@ struct InFamily<'a> {
     peers: &'a [&'a Peers],
     /// The peers without their prefixes.
     others: &'a [Peers],
-    known: &'a BTreeSet<IpAddr>,
+    bits: &'a Bits,
+    asked: &'a Asked,
     world: &'a World<'a>,
 }
 
@@ -57,8 +87,8 @@ struct InFamily<'a> {
 struct Answers {
     /// The predicates that match for another reason than a prefix.
     others: BitSet,
-    /// The predicates whose prefixes may select it.
-    selectable: BitSet,
+    /// Whether prefixes may select it.
+    is_selectable: bool,
 }
 
 impl InFamily<'_> {
@@ -66,46 +96,45 @@ impl InFamily<'_> {
     fn intervals(&self, signatures: &mut IndexSet<BitSet>) -> Vec<(u128, AddressClass)> {
         let sweep = self.sweep();
         let mut strangers = None;
-        let mut prefixes = self.empty();
+        let mut prefixes = BitSet::new(self.bits.bound());
         let cuts = self.cuts();
         let intervals = cuts.starts().map(|start| {
             for changed in sweep.changes_at(start) {
-                for viewpoint in 0..self.world.viewpoints {
-                    prefixes.flip(viewpoint * self.peers.len() + changed);
-                }
+                self.bits.all(*changed).for_each(|bit| prefixes.flip(bit));
             }
             let address = self.family.address(start);
-            let answers = if self.known.contains(&address.to_canonical()) {
-                &self.answers(address)
-            } else {
-                strangers.get_or_insert_with(|| self.answers(address))
+            let answers = match self.asked.known.get(&address.to_canonical()) {
+                Some(asked) => &self.answers(address, asked),
+                None => strangers.get_or_insert_with(|| self.answers(address, &[])),
             };
-            let signature = answers.others.with_masked(&prefixes, &answers.selectable);
+            let signature = if answers.is_selectable {
+                answers.others.with(&prefixes)
+            } else {
+                answers.others.clone()
+            };
             (start, AddressClass::from_index(signatures.insert_full(signature).0))
         });
         intervals.collect()
     }
 
-    fn empty(&self) -> BitSet {
-        BitSet::new(self.peers.len() * self.world.viewpoints)
-    }
-
-    fn answers(&self, address: IpAddr) -> Answers {
-        let mut answers = Answers { others: self.empty(), selectable: self.empty() };
-        let anything = anything(self.family);
-        for viewpoint in 0..self.world.viewpoints {
-            let is_selectable = (self.world.matches)(viewpoint, &anything, address);
-            for (index, others) in self.others.iter().enumerate() {
-                let predicate = viewpoint * self.others.len() + index;
-                if (self.world.matches)(viewpoint, others, address) {
-                    answers.others.insert(predicate);
-                }
-                if is_selectable {
-                    answers.selectable.insert(predicate);
-                }
+    /// What is said of an address by the predicates that may match anybody, and by
+    /// those `asked` of it. Only a node can look different from two viewpoints.
+    fn answers(&self, address: IpAddr, asked: &[Predicate]) -> Answers {
+        let mut others = BitSet::new(self.bits.bound());
+        let varies = (self.world.varies_at)(address);
+        let matches = |viewpoint, peers: &Peers| (self.world.matches)(viewpoint, peers, address);
+        for predicate in self.asked.everybody.iter().chain(asked).copied() {
+            // INVARIANT: predicates are indices of this list.
+            let peers = &self.others[predicate];
+            if varies && self.bits.varies(predicate) {
+                let seen =
+                    (0..self.world.viewpoints).filter(|viewpoint| matches(*viewpoint, peers));
+                seen.for_each(|viewpoint| others.insert(self.bits.bit(viewpoint, predicate)));
+            } else if matches(0, peers) {
+                self.bits.all(predicate).for_each(|bit| others.insert(bit));
             }
         }
-        answers
+        Answers { others, is_selectable: matches(0, &anything(self.family)) }
     }
 
     fn sweep(&self) -> Sweep {

@@ -1,5 +1,6 @@
 //! Rules and a world to behaviours, classes, rows and cells.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use indexmap::{IndexMap, IndexSet};
@@ -8,12 +9,13 @@ use policyc_policy::network::{
     Direction, Entity, EntryVerdict, Manner, Peer, Peers, PerDirection, Ports, Reason, Rule, Tier,
 };
 
-use super::addresses::{self, AddressClasses};
+use super::addresses;
+use super::bits::Bits;
+use super::classes::{Classes, Speaking};
 use super::judge;
-use super::ports::{self, PortClasses};
+use super::ports;
 use super::resolve::{DefaultDeny, DirectionRules, OrderedEntry, Outcome};
 use super::{Behaviour, Decision, NetworkDecision, SubjectKind, SubjectRow, Why};
-use crate::bitset::BitSet;
 use crate::tables::{AddressClass, Cell, CellTable, DecisionId, PortClass, Row, RowTable};
 
 /// From where peers are looked at: what an entity such as `host` means can depend
@@ -46,6 +48,14 @@ pub struct World<'a> {
     /// Whether an address is among peers, seen from a viewpoint. Of addresses that are
     /// not known, all of one family that the same prefixes contain are alike.
     pub matches: &'a dyn Fn(Viewpoint, &Peers, IpAddr) -> bool,
+    /// The known addresses that peers without prefixes may match, and no other address
+    /// does; `None` if anybody may be matched.
+    pub candidates: &'a dyn Fn(&Peers) -> Option<Vec<IpAddr>>,
+    /// Whether peers without prefixes may match an address from one viewpoint and not
+    /// from another.
+    pub varies: &'a dyn Fn(&Peers) -> bool,
+    /// Whether an address may be matched from one viewpoint and not from another.
+    pub varies_at: &'a dyn Fn(IpAddr) -> bool,
     /// Whether a subject's own host may always reach it (allow-localhost).
     pub allow_localhost: bool,
     /// See [`NetworkDecision::reaches_itself`].
@@ -59,10 +69,12 @@ pub fn build(rules: &[Rule], world: &World<'_>) -> NetworkDecision {
     let mut predicates = Predicates::default();
     let (subjects, behaviours) = behaviours(rules, world, &mut predicates);
     let peers: Vec<&Peers> = predicates.peers.iter().collect();
-    let addresses = addresses::classify(&peers, world);
+    let bits = Bits::new(peers.len(), world.viewpoints, |at| (world.varies)(peers[at]));
+    let addresses = addresses::classify(&peers, &bits, world);
     let ports = ports::classify(&predicates.ports());
     let mut cells = Cells::new(world.unknown_subject_allowed);
-    let rows = cells.rows(&behaviours, &predicates, &addresses, &ports);
+    let classes = Classes::new(&bits, &addresses, &predicates, &ports);
+    let rows = cells.rows(&behaviours, &classes);
     NetworkDecision {
         subjects,
         behaviours: behaviours.into_iter().map(|b| b.behaviour).collect(),
@@ -78,9 +90,9 @@ pub fn build(rules: &[Rule], world: &World<'_>) -> NetworkDecision {
 
 /// Distinct peers and ports of all entries, numbered.
 #[derive(Default)]
-struct Predicates {
-    peers: IndexSet<Peers>,
-    ports: IndexSet<Ports>,
+pub(super) struct Predicates {
+    pub(super) peers: IndexSet<Peers>,
+    pub(super) ports: IndexSet<Ports>,
 }
 
 impl Predicates {
@@ -112,19 +124,23 @@ fn behaviours(
 ) -> (Vec<SubjectRow>, Vec<Seen>) {
     let mut distinct = IndexSet::new();
     let mut subjects = Vec::new();
+    // Subjects that the same rules select are alike.
+    let mut known: HashMap<(&[usize], Viewpoint), usize> = HashMap::new();
     for subject in &world.subjects {
-        let direction = |direction, predicates: &mut Predicates| {
-            direction_rules(rules, &subject.rules, direction, world.allow_localhost, predicates)
-        };
-        let ingress = direction(Direction::Ingress, predicates);
-        let egress = direction(Direction::Egress, predicates);
-        let behaviour = Behaviour { rules: PerDirection { ingress, egress } };
-        let seen = Seen { behaviour, viewpoint: subject.viewpoint };
+        let behaviour = *known.entry((&subject.rules, subject.viewpoint)).or_insert_with(|| {
+            let direction = |direction, predicates: &mut Predicates| {
+                direction_rules(rules, &subject.rules, direction, world.allow_localhost, predicates)
+            };
+            let ingress = direction(Direction::Ingress, predicates);
+            let egress = direction(Direction::Egress, predicates);
+            let behaviour = Behaviour { rules: PerDirection { ingress, egress } };
+            distinct.insert_full(Seen { behaviour, viewpoint: subject.viewpoint }).0
+        });
         subjects.push(SubjectRow {
             name: subject.name.clone(),
             kind: subject.kind,
             addresses: subject.addresses.clone(),
-            behaviour: distinct.insert_full(seen).0,
+            behaviour,
         });
     }
     (subjects, distinct.into_iter().collect())
@@ -193,41 +209,41 @@ impl Cells {
         Self { interned: IndexMap::new(), decisions }
     }
 
-    fn rows(
-        &mut self,
-        behaviours: &[Seen],
-        predicates: &Predicates,
-        addresses: &AddressClasses,
-        ports: &PortClasses,
-    ) -> RowTable {
-        let peers = predicates.peers.len();
-        let classes = classes_of_predicates(predicates.ports.len(), &ports.signatures);
+    fn rows(&mut self, behaviours: &[Seen], classes: &Classes<'_>) -> RowTable {
         let mut rows = Vec::new();
+        // Many behaviours have a direction in common, if only that nothing is said.
+        let mut known: HashMap<(&DirectionRules, Viewpoint), Vec<Row>> = HashMap::new();
         for Seen { behaviour, viewpoint } in behaviours {
             for direction in Direction::BOTH {
                 let rules = behaviour.rules.get(direction);
-                for class in &addresses.signatures {
-                    let row =
-                        self.row(rules, class, viewpoint * peers, &classes, ports.signatures.len());
-                    rows.push(row);
-                }
+                let of_rules = known
+                    .entry((rules, *viewpoint))
+                    .or_insert_with(|| self.rows_of(rules, *viewpoint, classes));
+                rows.extend_from_slice(of_rules);
             }
         }
-        RowTable { address_classes: addresses.signatures.len(), rows }
+        RowTable { address_classes: classes.of_addresses.len(), rows }
     }
 
-    /// The row of one direction's rules about one class of peers, whose predicates
-    /// start at bit `first` of its signature.
-    fn row(
+    /// The row of one direction's rules for each class of peers. Classes about which
+    /// the same entries speak have the same row.
+    fn rows_of(
         &mut self,
         rules: &DirectionRules,
-        class: &BitSet,
-        first: usize,
-        port_classes: &[Vec<usize>],
-        count: usize,
-    ) -> Row {
-        let about = rules.about(|peers| class.contains(first + peers));
-        let outcomes = rules.decide(&about, port_classes, count);
+        viewpoint: Viewpoint,
+        classes: &Classes<'_>,
+    ) -> Vec<Row> {
+        let speaking = Speaking::new(rules, viewpoint, classes);
+        let mut known: HashMap<Vec<usize>, Row> = HashMap::new();
+        let of_class = classes.of_addresses.iter().map(|class| {
+            let about = speaking.about(class);
+            *known.entry(about).or_insert_with_key(|about| self.row(rules, about, classes))
+        });
+        of_class.collect()
+    }
+
+    fn row(&mut self, rules: &DirectionRules, about: &[usize], classes: &Classes<'_>) -> Row {
+        let outcomes = rules.decide(about, &classes.of_ports, classes.port_classes);
         let cells: Vec<_> = outcomes.iter().map(|outcome| self.cell(outcome)).collect();
         Row::from_index(self.interned.insert_full(cells, ()).0)
     }
@@ -261,16 +277,6 @@ impl Cells {
     fn decision(&mut self, decision: Decision) -> DecisionId {
         DecisionId::from_index(self.decisions.insert_full(decision).0)
     }
-}
-
-/// For each predicate about ports, the classes that it matches.
-fn classes_of_predicates(predicates: usize, signatures: &[BitSet]) -> Vec<Vec<usize>> {
-    let mut classes = vec![Vec::new(); predicates];
-    for (class, signature) in signatures.iter().enumerate() {
-        // INVARIANT: signatures are sets of predicates.
-        signature.iter().for_each(|predicate| classes[predicate].push(class));
-    }
-    classes
 }
 
 /// What the sizes of a decision are, for reports.

@@ -11,7 +11,9 @@
 //! Does not know: how a table lies in memory.
 
 mod addresses;
+mod bits;
 mod build;
+mod classes;
 mod judge;
 mod ports;
 mod print;

@@ -50,6 +50,9 @@ pub struct DefaultDeny {
 pub struct DirectionRules {
     /// Entries in the order they are asked.
     pub entries: Vec<OrderedEntry>,
+    /// For each entry its level: how many distinct places in the order, tier and
+    /// priority, come before its own.
+    pub levels: Vec<u32>,
     /// The policies that deny by default, in the order they are read.
     pub defaults: Vec<DefaultDeny>,
     /// Why a flow that nothing matches is allowed or denied.
@@ -95,44 +98,31 @@ impl DirectionRules {
         let enforced = defaults.iter().find(|default| !default.manner.audit);
         let otherwise =
             enforced.map_or(Reason::NoPolicy, |default| Reason::DefaultDeny(default.origin));
-        Self { entries, defaults, otherwise }
-    }
-
-    /// The entries that speak about one class of peers, with their levels.
-    pub fn about(&self, matches: impl Fn(Predicate) -> bool) -> Vec<(u32, &OrderedEntry)> {
         let mut level = 0;
-        let mut previous: Option<(Tier, u32)> = None;
-        let mut about = Vec::new();
-        for entry in &self.entries {
-            let place = (entry.tier, entry.priority);
-            if previous.is_some_and(|p| p != place) {
-                level += 1;
-            }
-            previous = Some(place);
-            if matches(entry.peers) {
-                about.push((level, entry));
-            }
-        }
-        about
+        let place = |at: usize| entries.get(at).map(|e: &OrderedEntry| (e.tier, e.priority));
+        let levels = (0..entries.len()).map(|at| {
+            level += u32::from(at > 0 && place(at) != place(at - 1));
+            level
+        });
+        let levels = levels.collect();
+        Self { entries, levels, defaults, otherwise }
     }
 
-    /// The outcome for each of `count` classes of ports, among entries already chosen
-    /// by peer; `classes` are those that each predicate about ports matches.
+    /// The outcome for each of `count` classes of ports, among the entries at the
+    /// places `about`, which were chosen by peer; `classes` are those that each
+    /// predicate about ports matches.
     ///
     /// Entry by entry and not class by class, so that the work is what the entries
     /// match and not their product with the classes.
-    pub fn decide(
-        &self,
-        about: &[(u32, &OrderedEntry)],
-        classes: &[Vec<usize>],
-        count: usize,
-    ) -> Vec<Outcome> {
+    pub fn decide(&self, about: &[usize], classes: &[Vec<usize>], count: usize) -> Vec<Outcome> {
         let mut undecided = vec![Undecided::default(); count];
-        for (level, entry) in about {
+        for at in about {
+            // INVARIANT: the places are those of entries.
+            let (entry, level) = (&self.entries[*at], self.levels[*at]);
             let matched = classes.get(entry.ports).into_iter().flatten();
             for class in matched {
                 if let Some(state) = undecided.get_mut(*class) {
-                    state.ask(entry, *level);
+                    state.ask(entry, level);
                 }
             }
         }

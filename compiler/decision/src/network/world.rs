@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use indexmap::IndexSet;
 use policyc_base::EntityId;
 use policyc_policy::inventory::{ByLabel, Identity, Inventory, NodeId};
+use policyc_policy::labels::{self, Label, Labels, Operator};
 use policyc_policy::network::eval::{peers_match, selects};
-use policyc_policy::network::{Dialect, Peers, Rule, Subject};
+use policyc_policy::network::{Dialect, Entity, Peer, Peers, Rule, Subject};
 
 use super::build::{Viewpoint, World, WorldSubject, build};
 use super::{NetworkDecision, SubjectKind};
@@ -27,16 +28,55 @@ pub fn decide(
         let identity = inventory.identify(address);
         peers_match(peers, seen_from[viewpoint], identity, address, inventory, dialect)
     };
+    let by_label = ByLabel::new(inventory);
+    let candidates = |peers: &Peers| candidates(peers, &by_label, inventory);
+    let varies_at = |address| matches!(inventory.identify(address), Identity::Node(_));
     let world = World {
         subjects,
         viewpoints: seen_from.len(),
         known: known_addresses(inventory),
         matches: &matches,
+        candidates: &candidates,
+        varies: &varies,
+        varies_at: &varies_at,
         allow_localhost: true,
         reaches_itself: dialect == Dialect::Kubernetes,
         unknown_subject_allowed,
     };
     build(rules, &world)
+}
+
+/// The addresses of the workloads that peers may match, if only workloads can be.
+fn candidates(peers: &Peers, by_label: &ByLabel<'_>, inventory: &Inventory) -> Option<Vec<IpAddr>> {
+    let Peers::OneOf(peers) = peers else { return None };
+    let mut addresses = Vec::new();
+    for peer in peers {
+        let Peer::Endpoints(selector) = peer else { return None };
+        // Nobody but a workload has what Kubernetes gives.
+        let needs_workload = selector.requirements.iter().any(|requirement| {
+            let is_there = matches!(requirement.operator, Operator::In(_) | Operator::Exists);
+            requirement.source == labels::K8S && is_there
+        });
+        if !needs_workload {
+            return None;
+        }
+        for id in by_label.candidates(selector) {
+            addresses.extend(&inventory.workloads[id].addresses);
+        }
+    }
+    Some(addresses)
+}
+
+/// Whether it matters to peers which node is the subject's own.
+fn varies(peers: &Peers) -> bool {
+    let Peers::OneOf(peers) = peers else { return false };
+    let reserved = |name: &str| -> Labels { [Label::reserved(name)].into_iter().collect() };
+    let (host, remote) = (reserved("host"), reserved("remote-node"));
+    peers.iter().any(|peer| match peer {
+        Peer::Endpoints(selector) => selector.matches(&host) != selector.matches(&remote),
+        Peer::Entity(entity) => matches!(entity, Entity::Host | Entity::RemoteNode),
+        Peer::Cidr { .. } => false,
+    })
 }
 
 fn subjects(
