@@ -66,6 +66,13 @@ fn a_thousand_workloads_with_ten_behaviours_cost_ten_rows() {
 }
 
 #[test]
+fn without_anybody_there_is_nothing_to_decide() {
+    let by_label = policy("web", 80).replace("fromCIDR: [192.0.2.0/24]", "fromEndpoints: [{}]");
+    let decision = world(&by_label, "").decide();
+    assert_eq!((decision.subjects.len(), decision.behaviours.len()), (0, 0));
+}
+
+#[test]
 fn subjects_without_a_rule_share_a_row_that_allows_everything() {
     let decision =
         world(&policy("web", 80), &(workload(1, "left") + &workload(2, "right"))).decide();

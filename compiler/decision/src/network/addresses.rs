@@ -122,7 +122,10 @@ impl InFamily<'_> {
     fn answers(&self, address: IpAddr, asked: &[Predicate]) -> Answers {
         let mut others = BitSet::new(self.bits.bound());
         let varies = (self.world.varies_at)(address);
-        let matches = |viewpoint, peers: &Peers| (self.world.matches)(viewpoint, peers, address);
+        // Where there is no subject, there is nowhere to look from.
+        let matches = |viewpoint, peers: &Peers| {
+            viewpoint < self.world.viewpoints && (self.world.matches)(viewpoint, peers, address)
+        };
         for predicate in self.asked.everybody.iter().chain(asked).copied() {
             // INVARIANT: predicates are indices of this list.
             let peers = &self.others[predicate];
