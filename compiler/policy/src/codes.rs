@@ -109,4 +109,7 @@ codes! {
     PEER_EMPTY = "P0530", "a peer names nobody";
     PEERS_IMPLICIT = "P0531", "a rule without peers is about everybody";
     PRIORITY_TWICE = "P0532", "two policies of one priority disagree";
+    SHADOWED = "P0540", "the rule is never asked";
+    USELESS = "P0541", "a broader rule makes a narrower one useless";
+    LOCKOUT = "P0542", "a host could not be reached any more";
 }

@@ -70,6 +70,11 @@ pub fn load(
         }
     }
     network::lint::contradictions(&policies.network, origins, sink);
+    // A rule that lost a field that is not supported says more than it should.
+    if !sink.has_errors() {
+        network::lint::shadowed(&policies.network, dialect, origins, sink);
+        network::lint::lockout(&policies.network, origins, sink);
+    }
     policies
 }
 

@@ -89,7 +89,8 @@ fn mutate(text: &str, at: usize, length: usize, with: &str) -> String {
 #[test]
 fn the_untouched_texts_are_fine() {
     let loaded = load_texts(POLICY, INVENTORY, Dialect::Cilium120);
-    assert!(loaded.sink.is_empty(), "{:?}", loaded.sink);
+    // A rule is merged into another, so one of the two adds nothing.
+    assert!(loaded.sink.iter().all(|finding| finding.code.0 == "P0541"), "{:?}", loaded.sink);
     assert_eq!(loaded.policies.network.len(), 4);
 }
 

@@ -5,7 +5,7 @@
 //! against each other on generated policies, `metamorphic` on cases rewritten so
 //! that nothing should change, `packets` on packets that are no flow, `events` on
 //! generated tracing policies, `fixtures` on verdicts that a person stated, `audit` against the oracle with policies
-//! taken away.
+//! taken away, `shadows` with rules taken away that are said to decide nothing.
 //! What was compared is said on standard error, one line a test.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
@@ -26,5 +26,6 @@ mod policies;
 mod random;
 mod rules;
 mod say;
+mod shadows;
 mod universe;
 mod witness;

@@ -5,6 +5,7 @@
 
 use std::fmt::Debug;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use policyc::engine::{DecisionGraph, Engine as _};
@@ -24,7 +25,7 @@ use crate::say::{has_kernel, say};
 use crate::universe::{Sketch, inventory, meet, sketches};
 
 /// Policies with who there is, and flows between them.
-struct Scenario {
+pub(crate) struct Scenario {
     policies: Vec<Value>,
     inventory: Vec<Value>,
     pods: Vec<IpAddr>,
@@ -35,7 +36,7 @@ struct Scenario {
 impl Debug for Scenario {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let texts = (text(&self.policies), text(&self.inventory));
-        writeln!(f, "dialect {:?}\n{}# inventory\n{}", self.dialect, texts.0, texts.1)
+        writeln!(f, "# dialect {:?}\n{}# inventory\n{}", self.dialect, texts.0, texts.1)
     }
 }
 
@@ -45,7 +46,7 @@ fn text(documents: &[Value]) -> String {
     texts.map(|text| format!("---\n{text}")).collect()
 }
 
-fn scenarios(flows: usize) -> impl Strategy<Value = Scenario> {
+pub(crate) fn scenarios(flows: usize) -> impl Strategy<Value = Scenario> {
     let dialects = vec![Dialect::Cilium120, Dialect::Cilium119, Dialect::Kubernetes];
     let parts = (policies(), inventory(), select(dialects), sketches(flows));
     parts.prop_map(|(policies, (inventory, pods), dialect, sketches)| Scenario {
@@ -59,7 +60,7 @@ fn scenarios(flows: usize) -> impl Strategy<Value = Scenario> {
 
 impl Scenario {
     /// The policies, read.
-    fn read(&self) -> Result<(Session, Policy), TestCaseError> {
+    pub(crate) fn read(&self) -> Result<(Session, Policy), TestCaseError> {
         let mut session = Session::new();
         let policies = vec![session.sources.add("policy.yaml", text(&self.policies))];
         let inventory = vec![session.sources.add("inventory.yaml", text(&self.inventory))];
@@ -74,7 +75,7 @@ impl Scenario {
 
     /// The flows. A pod always reaches itself in Kubernetes, and such a packet never
     /// meets a program: there are none of these.
-    fn flows(&self) -> Vec<Flow> {
+    pub(crate) fn flows(&self) -> Vec<Flow> {
         let mut flows = meet(&self.sketches, &self.pods);
         flows.retain(|f| self.dialect != Dialect::Kubernetes || f.source != f.destination);
         flows
@@ -104,13 +105,25 @@ pub(crate) fn check<S: Strategy>(
         let cell = std::cell::RefCell::new(&mut test);
         match runner.run(strategy, |case| (cell.borrow_mut())(case)) {
             Ok(()) => total += cases,
-            Err(TestError::Fail(reason, case)) => panic!("{name}: {reason}\n{case:?}"),
+            Err(TestError::Fail(reason, case)) => {
+                let text = format!("# {name}: {reason}\n{case:?}");
+                panic!("{text}\n(in {})", write(name, &text).display());
+            }
             Err(TestError::Abort(reason)) => panic!("{name}: {reason}"),
         }
         if end.is_none_or(|end| Instant::now() >= end) {
             return say(&format!("{name}: {total} generated cases"));
         }
     }
+}
+
+/// Writes a failing case, shrunk, where it stays: a file to read, and to make a fixture
+/// of.
+fn write(name: &str, text: &str) -> PathBuf {
+    let name: String = name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.txt"));
+    std::fs::write(&path, text).unwrap();
+    path
 }
 
 /// A generator seeded by the system.

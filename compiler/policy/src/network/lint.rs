@@ -1,7 +1,10 @@
 //! What is accepted and probably not meant: what only all policies together, or an
 //! inventory, can tell.
 
+mod cover;
+mod lockout;
 mod priority;
+mod shadow;
 
 use policyc_base::{Diagnostic, Origin, OriginTable, Severity, Sink, Span};
 
@@ -11,7 +14,9 @@ use crate::codes;
 use crate::inventory::{ByLabel, Identity, Inventory};
 use crate::labels::{LabelSelector, RESERVED};
 
+pub use lockout::lockout;
 pub use priority::contradictions;
+pub use shadow::{shadowed, shadows};
 
 /// Reports every selector of the rules that matches nobody: as an error if the
 /// inventory is complete, else as a warning.

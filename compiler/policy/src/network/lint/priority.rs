@@ -65,7 +65,7 @@ fn ports_meet(a: &Ports, b: &Ports) -> bool {
     a.iter().any(|x| b.iter().any(|y| meet(x, y)))
 }
 
-fn subjects_may_meet(a: &Subject, b: &Subject) -> bool {
+pub(super) fn subjects_may_meet(a: &Subject, b: &Subject) -> bool {
     match (a, b) {
         (Subject::Endpoints(a), Subject::Endpoints(b)) | (Subject::Nodes(a), Subject::Nodes(b)) => {
             selectors_may_meet(a, b)
