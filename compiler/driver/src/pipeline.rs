@@ -65,6 +65,9 @@ pub fn read(session: &mut Session, input: &Input) -> Policy {
     let inventory = inventory::load(sources, &input.inventory, sink);
     if !input.inventory.is_empty() {
         network::lint::unmatched(&policies.network, &inventory, origins, sink);
+        if !sink.has_errors() {
+            network::lint::management(&policies.network, &inventory, dialect, origins, sink);
+        }
     }
     let profile = input.profile.clone().map_or_else(|| host_profile(&policies.tracing), Ok);
     let documents = if profile.is_ok() { &policies.tracing[..] } else { &[] };

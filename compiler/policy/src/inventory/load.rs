@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use policyc_base::{Diagnostic, FileId, Sink, SourceMap, Span, Spanned};
 
 use super::kubernetes::{self, Host, Namespace, Pod};
+use super::management::Management;
 use super::workload::{self, WorkloadDoc};
 use super::{Identity, Inventory, Node, NodeId, Workload};
 use crate::codes;
@@ -39,6 +40,7 @@ struct Loader {
     pods: Vec<Pod>,
     workloads: Vec<WorkloadDoc>,
     complete: Option<Spanned<bool>>,
+    management: Option<Management>,
     skipped: BTreeMap<&'static str, usize>,
 }
 
@@ -55,8 +57,10 @@ impl Loader {
             (_, "Pod") => self.pods.extend(kubernetes::pod(&document.node, sink)),
             (_, "Workload") => self.workloads.extend(workload::workload(&document.node, sink)),
             (_, "Inventory") => {
-                let complete = workload::complete(&document.node, sink);
+                let said = workload::inventory(&document.node, sink);
+                let (complete, management) = said.unwrap_or_default();
                 self.set_complete(complete, sink);
+                self.management = self.management.take().or(management);
             }
             _ => {
                 let reason = "says nothing about who there is";
@@ -80,6 +84,7 @@ impl Loader {
     fn resolve(self, sink: &mut Sink) -> Inventory {
         let mut inventory = Inventory {
             complete: self.complete.is_some_and(|c| c.value),
+            management: self.management,
             skipped: self.skipped,
             ..Inventory::default()
         };

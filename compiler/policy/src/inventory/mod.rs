@@ -7,6 +7,7 @@
 mod by_label;
 mod kubernetes;
 mod load;
+mod management;
 mod workload;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::labels::Labels;
 
 pub use by_label::ByLabel;
 pub use load::load;
+pub use management::Management;
 
 entity!(
     /// A workload of the inventory.
@@ -106,6 +108,8 @@ pub struct Inventory {
     pub nodes: PrimaryMap<NodeId, Node>,
     /// Whether nobody is missing, so that a selector that matches nobody is wrong.
     pub complete: bool,
+    /// From where hosts are administered, if that is said.
+    pub management: Option<Management>,
     /// How many documents of kinds that do not matter were skipped.
     pub skipped: BTreeMap<&'static str, usize>,
     by_address: BTreeMap<IpAddr, Identity>,

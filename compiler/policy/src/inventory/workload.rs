@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use policyc_base::{Diagnostic, Sink, Spanned};
 
 use super::kubernetes::{address, named_port, read_labels};
+use super::management::{self, Management};
 use super::{Attach, NamedPort};
 use crate::codes;
 use crate::labels::{Label, LabelSelector};
@@ -85,14 +86,19 @@ fn attach(spec: &mut Fields<'_>, sink: &mut Sink) -> Option<Attach> {
     found.pop()
 }
 
-/// Whether the inventory says that it is complete.
-pub(super) fn complete(node: &Node, sink: &mut Sink) -> Option<Spanned<bool>> {
+/// What the inventory says of itself: whether it is complete, and from where hosts
+/// are administered.
+pub(super) fn inventory(
+    node: &Node,
+    sink: &mut Sink,
+) -> Option<(Option<Spanned<bool>>, Option<Management>)> {
     let mut fields = object(node, "an inventory", sink)?;
     if fields.take("metadata").is_some() {
         meta::read(&mut fields, sink);
     }
     fields.require("complete", sink);
     let complete = fields.boolean("complete", sink);
+    let management = management::read(&mut fields, sink);
     fields.finish(sink);
-    complete
+    Some((complete, management))
 }

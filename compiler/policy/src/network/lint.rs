@@ -3,6 +3,7 @@
 
 mod cover;
 mod lockout;
+mod management;
 mod priority;
 mod shadow;
 
@@ -15,6 +16,7 @@ use crate::inventory::{ByLabel, Identity, Inventory};
 use crate::labels::{LabelSelector, RESERVED};
 
 pub use lockout::lockout;
+pub use management::management;
 pub use priority::contradictions;
 pub use shadow::{shadowed, shadows};
 
