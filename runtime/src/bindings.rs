@@ -55,6 +55,28 @@ pub enum Attach {
     Cgroup {
         /// The directory.
         path: PathBuf,
+        /// A directory above, that stays: what is made at `path` is judged there,
+        /// also when it was removed and is made again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<PathBuf>,
+    },
+    /// The cgroup of a systemd unit, also after it was started again.
+    Unit {
+        /// `billing.service`
+        name: String,
+    },
+    /// Both directions of every interface that a network namespace has, but the
+    /// loopback.
+    Netns {
+        /// `/run/netns/blue`
+        path: PathBuf,
+    },
+    /// What this host itself sends and takes, at its interfaces; not what it
+    /// forwards.
+    Host {
+        /// Their names; all but the loopback and ports of others if empty.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        interfaces: Vec<String>,
     },
 }
 

@@ -7,6 +7,7 @@ use policyc_bpf::ProgramKind;
 use policyc_sys::{Kernel, errno};
 
 use crate::error::{Error, OrDoing};
+use crate::follow;
 use crate::gate::{load_absent, load_closed};
 use crate::generation::unpin;
 use crate::host::Host;
@@ -27,6 +28,7 @@ pub(crate) fn discard<K: Kernel>(
         close_slot(host, gate, record.parity)?;
     }
     let unseen = tear_down(host, &unused)?;
+    follow::retire(host, &kept)?;
     journal.gates = kept;
     unseen.into_iter().for_each(|gate| journal.add_gate(gate));
     unpin(host, record.number)?;
@@ -51,6 +53,7 @@ pub(crate) fn tear_down<K: Kernel>(host: &Host<'_, K>, gates: &[Gate]) -> Result
             unseen.push(gate.clone());
         }
     }
+    follow::forget(host, gates)?;
     host.kernel.grace_period().or_doing("wait for running programs to end")?;
     for gate in gates.iter().filter(|gate| !unseen.contains(gate)) {
         host.remove_dir(&host.dirs.gate(gate.id))?;
@@ -154,6 +157,7 @@ pub(crate) fn sweep<K: Kernel>(host: &Host<'_, K>, journal: &Journal) -> Result<
     if !journal.is_bare() {
         return Ok(());
     }
+    host.remove_dir(&dirs.followed())?;
     host.remove_dir(&dirs.shared())?;
     host.remove_dir(&dirs.gates())?;
     host.remove_dir(&dirs.generations())?;

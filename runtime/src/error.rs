@@ -94,6 +94,66 @@ pub enum Error {
         /// What the kernel said.
         error: SysError,
     },
+    /// A path of a cgroup is too long to be followed.
+    #[error("the path of cgroup `{}` is too long to be followed", .path.display())]
+    LongPath {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A binding names a network namespace that is not there.
+    #[error("no network namespace `{}` for `{subject}`: {error}", .path.display())]
+    NoNetns {
+        /// Who is bound to it.
+        subject: String,
+        /// Its path.
+        path: PathBuf,
+        /// What the kernel said.
+        error: Box<SysError>,
+    },
+    /// A cgroup cannot be followed.
+    #[error("cgroups cannot be followed by their paths: {error}")]
+    CannotFollow {
+        /// What the kernel said.
+        error: SysError,
+    },
+    /// A binding names what is not the name of a systemd unit.
+    #[error("`{unit}` of `{subject}` is not the name of a unit that has a cgroup")]
+    NotAUnit {
+        /// Who is bound to it.
+        subject: String,
+        /// What it says.
+        unit: String,
+    },
+    /// A binding names a unit that has several cgroups.
+    #[error("unit `{unit}` of `{subject}` is at {} and at {}", .first.display(), .second.display())]
+    TwoUnits {
+        /// Who is bound to it.
+        subject: String,
+        /// Its name.
+        unit: String,
+        /// A cgroup of that name.
+        first: PathBuf,
+        /// Another.
+        second: PathBuf,
+    },
+    /// A cgroup is to be judged at one that is not above it.
+    #[error("cgroup `{}` of `{subject}` is not below `{}`", .path.display(), .at.display())]
+    NotBelow {
+        /// Who is bound.
+        subject: String,
+        /// The cgroup.
+        path: PathBuf,
+        /// Where it is to be judged.
+        at: PathBuf,
+    },
+    /// Nothing to attach to.
+    #[error("{place} has no interface to judge `{subject}` at")]
+    NoInterfaces {
+        /// Who is bound.
+        subject: String,
+        /// Where: a network namespace, or the host.
+        place: String,
+    },
     /// The artifact has no program for the way a binding attaches.
     #[error("the artifact has no {kind} program, which the binding of `{subject}` needs")]
     NoProgram {
@@ -248,9 +308,10 @@ impl Error {
     pub fn log(&self) -> Option<&str> {
         let error = match self {
             Self::AfterFlip { error, .. } => return error.log(),
-            Self::NoInterface { error, .. } => error,
+            Self::NoInterface { error, .. } | Self::NoNetns { error, .. } => error,
             Self::NoBpffs { error, .. }
             | Self::NoCgroup { error, .. }
+            | Self::CannotFollow { error }
             | Self::Load { error, .. }
             | Self::Attach { error, .. }
             | Self::Sys { error, .. } => error,
@@ -269,7 +330,9 @@ impl Error {
                 "name a subject of the artifact (`policyc dump` lists them), or build with an \
                  inventory that has it"
             }
-            Self::NoInterface { error, .. } if error.is(errno::EPERM) => {
+            Self::NoInterface { error, .. } | Self::NoNetns { error, .. }
+                if error.is(errno::EPERM) =>
+            {
                 "run as root, or grant CAP_SYS_ADMIN: entering a network namespace needs it"
             }
             Self::NoInterface { .. } => "correct the binding, or bring the interface up first",
@@ -282,6 +345,16 @@ impl Error {
                 "bind the subject by its cgroup; tc and xdp bindings take Ethernet interfaces and \
                  the loopback"
             }
+            Self::LongPath { .. } => "name one of at most 253 bytes below the mount",
+            Self::CannotFollow { .. } => {
+                "this needs tracefs and the host's own cgroup namespace; else bind the cgroup \
+                 itself (`cgroup: {path: …}`), and apply again after each restart"
+            }
+            Self::NotAUnit { .. } => "write its full name: `billing.service`",
+            Self::TwoUnits { .. } => "bind the cgroup by its path: `cgroup: {path: …, at: …}`",
+            Self::NotBelow { .. } => "name a directory above it, which stays",
+            Self::NoNetns { .. } => "correct the binding, or make the namespace first",
+            Self::NoInterfaces { .. } => "bring one up first, or bind interfaces by name",
             Self::NoCgroup { .. } => "name a directory of the cgroup version 2 hierarchy",
             Self::NoProgram { .. } => "build the artifact for this hook, or bind another way",
             Self::SamePoint { .. } => "give each subject an attach point of its own",

@@ -53,6 +53,11 @@ impl Dirs {
         self.pins().join("shared")
     }
 
+    /// What follows cgroups by their paths.
+    pub(crate) fn followed(&self) -> PathBuf {
+        self.pins().join("cgroups")
+    }
+
     pub(crate) fn generations(&self) -> PathBuf {
         self.pins().join("generations")
     }

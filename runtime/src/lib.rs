@@ -21,6 +21,7 @@ mod bindings;
 mod confirm;
 mod discard;
 mod error;
+mod follow;
 mod gate;
 mod generation;
 mod host;

@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use policyc_bpf::{Direction, ProgramKind};
 use policyc_sys::bpf::Direction as SysDirection;
@@ -39,6 +39,28 @@ pub enum Point {
         /// Its inode number, which identifies it.
         id: u64,
         /// As the cgroup's sockets see it.
+        direction: Direction,
+    },
+    /// One direction of whatever cgroup is at a path, judged at one above.
+    Followed {
+        /// Where it is, or will be.
+        path: PathBuf,
+        /// Where it is judged.
+        at: PathBuf,
+        /// The inode number of that.
+        id: u64,
+        /// Where the hierarchy is mounted.
+        mount: PathBuf,
+        /// How many directories `path` is below the mount.
+        level: u32,
+        /// As the cgroup's sockets see it.
+        direction: Direction,
+    },
+    /// What the host itself takes or sends by an interface.
+    Host {
+        /// The interface.
+        interface: InterfaceId,
+        /// As the host's network stack sees it.
         direction: Direction,
     },
     /// A raw tracepoint.
@@ -75,6 +97,8 @@ enum PlaceId<'a> {
     Tc { namespace: (u64, u64), index: u32, direction: Direction },
     Xdp { namespace: (u64, u64), index: u32 },
     CgroupSkb { id: u64, direction: Direction },
+    Followed { path: &'a Path, id: u64, direction: Direction },
+    Host { namespace: (u64, u64), index: u32, direction: Direction },
     RawTracepoint { name: &'a str },
     Tracepoint { category: &'a str, event: &'a str },
 }
@@ -121,6 +145,12 @@ impl Point {
             Self::CgroupSkb { id, direction, .. } => {
                 PlaceId::CgroupSkb { id: *id, direction: *direction }
             }
+            Self::Followed { path, id, direction, .. } => {
+                PlaceId::Followed { path, id: *id, direction: *direction }
+            }
+            Self::Host { interface: InterfaceId { namespace, index, .. }, direction } => {
+                PlaceId::Host { namespace: *namespace, index: *index, direction: *direction }
+            }
             Self::RawTracepoint { name } => PlaceId::RawTracepoint { name },
             Self::Tracepoint { category, event } => PlaceId::Tracepoint { category, event },
         }
@@ -129,9 +159,11 @@ impl Point {
     /// The kind of the programs in the gate's slots, and of the gate.
     pub(crate) fn kind(&self) -> ProgramKind {
         match self {
-            Self::Tc { .. } => ProgramKind::Tc,
+            Self::Tc { .. } | Self::Host { .. } => ProgramKind::Tc,
             Self::Xdp { .. } => ProgramKind::Xdp,
-            Self::CgroupSkb { direction, .. } => ProgramKind::CgroupSkb(*direction),
+            Self::CgroupSkb { direction, .. } | Self::Followed { direction, .. } => {
+                ProgramKind::CgroupSkb(*direction)
+            }
             Self::RawTracepoint { name } => ProgramKind::RawTracepoint(name.clone()),
             Self::Tracepoint { category, event } => {
                 ProgramKind::Tracepoint { category: category.clone(), event: event.clone() }
@@ -142,11 +174,12 @@ impl Point {
     /// Where a link attaches.
     pub(crate) fn hook(&self) -> Hook {
         match self {
-            Self::Tc { interface, direction } => {
+            Self::Tc { interface, direction } | Self::Host { interface, direction } => {
                 Hook::Tcx { port: interface.port(), direction: to_sys(*direction) }
             }
             Self::Xdp { interface } => Hook::Xdp { port: interface.port() },
-            Self::CgroupSkb { path, direction, .. } => {
+            Self::CgroupSkb { path, direction, .. }
+            | Self::Followed { at: path, direction, .. } => {
                 Hook::CgroupSkb { path: path.clone(), direction: to_sys(*direction) }
             }
             Self::RawTracepoint { name } => Hook::RawTracepoint { name: name.clone() },
@@ -159,7 +192,7 @@ impl Point {
     /// Where a filter attaches; `None` for points without filters.
     pub(crate) fn filter(&self) -> Option<FilterPlace> {
         match self {
-            Self::Tc { interface, direction } => {
+            Self::Tc { interface, direction } | Self::Host { interface, direction } => {
                 Some(FilterPlace { port: interface.port(), direction: to_sys(*direction) })
             }
             _ => None,
@@ -174,7 +207,9 @@ impl Point {
     /// The interface, where it is one.
     pub fn interface(&self) -> Option<&InterfaceId> {
         match self {
-            Self::Tc { interface, .. } | Self::Xdp { interface } => Some(interface),
+            Self::Tc { interface, .. } | Self::Host { interface, .. } | Self::Xdp { interface } => {
+                Some(interface)
+            }
             _ => None,
         }
     }
@@ -219,6 +254,13 @@ impl fmt::Display for Point {
             Self::Xdp { interface } => write!(f, "xdp of {interface}"),
             Self::CgroupSkb { path, direction, .. } => {
                 write!(f, "{} of cgroup {}", name(direction), path.display())
+            }
+            Self::Followed { path, at, direction, .. } => {
+                let (path, at) = (path.display(), at.display());
+                write!(f, "{} of cgroup {path}, at {at}", name(direction))
+            }
+            Self::Host { interface, direction } => {
+                write!(f, "{} of the host by {interface}", name(direction))
             }
             Self::RawTracepoint { name } => write!(f, "raw tracepoint {name}"),
             Self::Tracepoint { category, event } => write!(f, "tracepoint {category}/{event}"),

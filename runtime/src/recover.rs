@@ -8,6 +8,7 @@ use policyc_sys::Kernel;
 
 use crate::discard::{close_slot, discard, prune_copies, sweep, tear_down};
 use crate::error::{Error, OrDoing};
+use crate::follow;
 use crate::host::{Found, Host};
 use crate::journal::{Gate, Journal};
 use crate::state::StateWord;
@@ -172,6 +173,7 @@ fn bury_dead_gates<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Resu
         return Ok(());
     }
     let unseen = tear_down(host, &dead)?;
+    follow::retire(host, &others)?;
     journal.gates = others;
     unseen.into_iter().for_each(|gate| journal.add_gate(gate));
     sweep(host, journal)?;

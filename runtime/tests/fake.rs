@@ -332,7 +332,10 @@ fn refusals_say_what_is_wrong() {
             "the artifact has no xdp program, which the binding of `shop/web` needs",
         ),
         (
-            refused(&all, vec![binding("shop/web", Attach::Cgroup { path: "/nope".into() })]),
+            refused(
+                &all,
+                vec![binding("shop/web", Attach::Cgroup { path: "/nope".into(), at: None })],
+            ),
             "no cgroup `/nope` for `shop/web`",
         ),
     ];

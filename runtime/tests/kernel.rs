@@ -115,7 +115,7 @@ fn cgroups_are_judged() {
     );
     let pings = || run(&ping).status.success();
     assert!(pings(), "before");
-    let attach = Attach::Cgroup { path: path.clone() };
+    let attach = Attach::Cgroup { path: path.clone(), at: None };
     lab.apply(&all(Verdict::Deny), attach.clone()).unwrap_or_else(|e| panic!("{e:?}"));
     assert!(!pings(), "deny-all is live");
     assert!(lab.counted(WEB) >= 1);

@@ -84,7 +84,10 @@ fn a_cgroup_has_one_gate_by_all_its_paths() {
     let path = mount.join(&name);
     std::fs::create_dir(&path).expect("cgroup");
     let bindings = [("shop/web", path.clone()), ("shop/db", path.join("..").join(&name))].map(
-        |(subject, path)| Binding { subject: subject.to_owned(), attach: Attach::Cgroup { path } },
+        |(subject, path)| Binding {
+            subject: subject.to_owned(),
+            attach: Attach::Cgroup { path, at: None },
+        },
     );
     same_point(&lab, bindings);
     std::fs::remove_dir(&path).expect("empty");

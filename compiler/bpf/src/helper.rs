@@ -29,7 +29,9 @@ mod numbers {
     pub const SKB_LOAD_BYTES: i32 = 26;
     pub const GET_CURRENT_TASK: i32 = 35;
     pub const SKB_PULL_DATA: i32 = 39;
+    pub const FIB_LOOKUP: i32 = 69;
     pub const GET_CURRENT_CGROUP_ID: i32 = 80;
+    pub const SKB_ANCESTOR_CGROUP_ID: i32 = 83;
     pub const PROBE_READ_USER: i32 = 112;
     pub const PROBE_READ_KERNEL: i32 = 113;
     pub const PROBE_READ_USER_STR: i32 = 114;

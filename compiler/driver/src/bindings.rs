@@ -101,7 +101,7 @@ fn cgroup(path: &Path) -> Result<Vec<Attach>, SysError> {
         mount.join(path.strip_prefix("/").unwrap_or(path))
     };
     let found = if_there(cgroup_id(&path))?;
-    Ok(found.map(|_| Attach::Cgroup { path }).into_iter().collect())
+    Ok(found.map(|_| Attach::Cgroup { path, at: None }).into_iter().collect())
 }
 
 #[cfg(test)]

@@ -14,11 +14,12 @@ use policyc_sys::{Kernel, SysError, errno};
 use super::plan::{Plan, PlannedGate};
 use crate::bindings::Bindings;
 use crate::error::{Error, OrDoing};
-use crate::gate::{self, GateMaps};
+use crate::follow::Follower;
+use crate::gate::{self, GateMaps, Scope};
 use crate::generation::Generation;
 use crate::host::Host;
 use crate::journal::{HeldBy, Journal, Record};
-use crate::point::Mechanism;
+use crate::point::{Mechanism, Point};
 use crate::restore::{ARTIFACT, BINDINGS};
 
 /// Everything the steps need.
@@ -115,8 +116,17 @@ impl<K: Kernel> BringUp<'_, K> {
         self.set(&slots, self.program(planned)?)?;
 
         let frame = (kind == ProgramKind::Xdp).then(|| self.generation.map("frame")).flatten();
-        let maps = GateMaps { state: self.state, slots: &slots, frame };
-        let program = gate::load(kernel, &kind, planned.id, &maps)
+        let point = &planned.wanted.point;
+        let follower = match point {
+            Point::Followed { .. } => Some(Follower::ensure(self.host)?),
+            _ => None,
+        };
+        if let Some(follower) = &follower {
+            follower.follow(kernel, planned.id, point)?;
+        }
+        let members = follower.as_ref().map(|follower| &follower.members);
+        let maps = GateMaps { state: self.state, slots: &slots, frame, members };
+        let program = gate::load(kernel, &kind, planned.id, Scope::of(point), &maps)
             .map_err(|error| Error::Load { program: format!("gate_{}", planned.id), error })?;
         let dir = dirs.gate(planned.id);
         kernel.make_dir(&dir).or_doing("make a directory for pins")?;

@@ -8,8 +8,10 @@ mod bring_up;
 mod dry_run;
 mod fill;
 mod load;
+mod places;
 mod plan;
 mod resolve;
+mod units;
 mod unjudged;
 
 use std::time::{Duration, SystemTime};
@@ -112,7 +114,8 @@ fn check_privileges<K: Kernel>(host: &Host<'_, K>, bindings: &Bindings) -> Resul
     let mounts = host.kernel.bpffs(&host.dirs.bpffs).or_doing("look for the BPF file system")?;
     let enters = bindings.places().any(|(_, attach)| match attach {
         Attach::Tc(port) | Attach::Clsact(port) | Attach::Xdp(port) => port.netns.is_some(),
-        Attach::Cgroup { .. } => false,
+        Attach::Netns { .. } => true,
+        Attach::Cgroup { .. } | Attach::Unit { .. } | Attach::Host { .. } => false,
     });
     privileges::require(host, mounts.is_none() || enters)
 }

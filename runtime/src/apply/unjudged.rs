@@ -5,6 +5,7 @@
 //! leave those packets alone without a word.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use policyc_bpf::{Artifact, Direction, Judges, Subject};
 
@@ -14,9 +15,10 @@ use crate::point::Point;
 
 /// An interface or a cgroup, whatever the direction.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Whole {
+enum Whole<'a> {
     Interface { namespace: (u64, u64), index: u32 },
     Cgroup(u64),
+    Followed(&'a Path),
 }
 
 /// Refuses the first place at which a direction that its subject's policy restricts
@@ -29,7 +31,8 @@ pub(super) fn refuse_unjudged(artifact: &Artifact, wanted: &[Wanted]) -> Result<
         let restricts = subjects.get(name.as_str()).map_or(&[][..], |subject| &subject.restricts);
         for direction in restricts {
             let judged = |other: &Wanted| {
-                whole(&other.point) == whole(&place.point)
+                other.subject == place.subject
+                    && whole(&other.point) == whole(&place.point)
                     && artifact.object().programs[other.program].judges == judges(*direction)
             };
             if !wanted.iter().any(judged) {
@@ -42,12 +45,13 @@ pub(super) fn refuse_unjudged(artifact: &Artifact, wanted: &[Wanted]) -> Result<
 }
 
 /// `None` for hooks of tracing.
-fn whole(point: &Point) -> Option<Whole> {
+fn whole(point: &Point) -> Option<Whole<'_>> {
     match point {
-        Point::Tc { interface, .. } | Point::Xdp { interface } => {
+        Point::Tc { interface, .. } | Point::Host { interface, .. } | Point::Xdp { interface } => {
             Some(Whole::Interface { namespace: interface.namespace, index: interface.index })
         }
         Point::CgroupSkb { id, .. } => Some(Whole::Cgroup(*id)),
+        Point::Followed { path, .. } => Some(Whole::Followed(path)),
         Point::RawTracepoint { .. } | Point::Tracepoint { .. } => None,
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use policyc_sys::bpf::LinkDetails;
 use policyc_sys::{Kernel, SysError, errno};
 
+use crate::follow::Follower;
 use crate::host::Host;
 use crate::journal::{Gate, HeldBy, Journal, Judged, Record};
 use crate::point::{InterfaceId, Point};
@@ -22,6 +23,8 @@ pub enum Drift {
     /// It is attached, but what the binding names is another place now, or
     /// nothing.
     Renamed,
+    /// The cgroup that is at its path now is not the one that it judges.
+    Unfollowed,
     /// The program with this id comes before it, and may let packets pass that
     /// it would deny.
     Behind(u32),
@@ -36,6 +39,7 @@ impl fmt::Display for Drift {
             Self::Replaced => "another program is attached",
             Self::Slot => "its slot holds another program",
             Self::Renamed => "its name means another place now, or none",
+            Self::Unfollowed => "does not follow its cgroup any more",
             Self::Behind(id) => return write!(f, "program {id} comes first and may let pass"),
             Self::Unseen => "cannot be looked at",
         })
@@ -92,14 +96,35 @@ pub(super) fn of_chain<K: Kernel>(
 /// Looks at what the names of a gate's point mean now.
 pub(super) fn of_names<K: Kernel>(host: &Host<'_, K>, point: &Point) -> Option<Drift> {
     let is_same = match point {
-        Point::Tc { interface, .. } | Point::Xdp { interface } => is_called_so(host, interface),
-        Point::CgroupSkb { path, id, .. } => host.kernel.cgroup_id(path).map(|found| found == *id),
+        Point::Tc { interface, .. } | Point::Host { interface, .. } | Point::Xdp { interface } => {
+            is_called_so(host, interface)
+        }
+        Point::CgroupSkb { path, id, .. } | Point::Followed { at: path, id, .. } => {
+            host.kernel.cgroup_id(path).map(|found| found == *id)
+        }
         Point::RawTracepoint { .. } | Point::Tracepoint { .. } => Ok(true),
     };
     match is_same {
         Ok(true) => None,
         Ok(false) => Some(Drift::Renamed),
         Err(error) if error.is(errno::ENOENT) || error.is(errno::ENODEV) => Some(Drift::Renamed),
+        Err(_) => Some(Drift::Unseen),
+    }
+}
+
+/// Looks whether a gate that follows a cgroup does.
+pub(super) fn of_following<K: Kernel>(host: &Host<'_, K>, gate: &Gate) -> Option<Drift> {
+    let Point::Followed { path, .. } = &gate.point else { return None };
+    let is_followed = || -> Result<bool, SysError> {
+        let Some(follower) = Follower::open(host)? else { return Ok(false) };
+        match host.kernel.cgroup_id(path) {
+            Err(error) if error.is(errno::ENOENT) => Ok(true),
+            id => Ok(id? == follower.member(host.kernel, gate.id)?),
+        }
+    };
+    match is_followed() {
+        Ok(true) => None,
+        Ok(false) => Some(Drift::Unfollowed),
         Err(_) => Some(Drift::Unseen),
     }
 }
@@ -148,9 +173,15 @@ fn link_program<K: Kernel>(host: &Host<'_, K>, gate: &Gate) -> Result<Option<u32
     let Some(link) = host.kernel.open_link(&pin)? else { return Ok(None) };
     let info = host.kernel.link_info(&link)?;
     let attached = match (&gate.point, &info.details) {
-        (Point::Tc { interface, .. }, LinkDetails::Tcx { ifindex, .. })
+        (
+            Point::Tc { interface, .. } | Point::Host { interface, .. },
+            LinkDetails::Tcx { ifindex, .. },
+        )
         | (Point::Xdp { interface }, LinkDetails::Xdp { ifindex }) => interface.index == *ifindex,
-        (Point::CgroupSkb { id, .. }, LinkDetails::Cgroup { cgroup_id, .. }) => id == cgroup_id,
+        (
+            Point::CgroupSkb { id, .. } | Point::Followed { id, .. },
+            LinkDetails::Cgroup { cgroup_id, .. },
+        ) => id == cgroup_id,
         (Point::RawTracepoint { .. }, LinkDetails::RawTracepoint { .. })
         | (Point::Tracepoint { .. }, LinkDetails::PerfEvent) => true,
         _ => false,

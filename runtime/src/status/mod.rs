@@ -118,6 +118,7 @@ fn live_generation<K: Kernel>(
             Some(gate) => drift::of_gate(host, gate)
                 .or_else(|| drift::of_slot(host, record, judged))
                 .or_else(|| drift::of_names(host, &gate.point))
+                .or_else(|| drift::of_following(host, gate))
                 .or_else(|| drift::of_chain(host, gate, journal)),
         };
         gates.push(GateStatus {

@@ -38,7 +38,7 @@ pub(crate) fn machine() -> FakeHost {
 pub(crate) static FIRST: LazyLock<(Artifact, Bindings)> = LazyLock::new(|| {
     let bindings = vec![
         binding("shop/web", Attach::Tc(port("web", Side::Host))),
-        binding("shop/web", Attach::Cgroup { path: cgroup() }),
+        binding("shop/web", Attach::Cgroup { path: cgroup(), at: None }),
     ];
     (everything("first"), Bindings::from(bindings))
 });

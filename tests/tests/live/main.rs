@@ -28,6 +28,7 @@ mod order;
 mod packet_of_death;
 mod privileges;
 mod sockets;
+mod subjects;
 mod swaps;
 mod tracing;
 mod unknown;

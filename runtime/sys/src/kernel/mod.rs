@@ -159,6 +159,10 @@ pub trait Kernel {
     /// Finds an interface; `ENODEV` if there is none, `ESRCH` if nothing leads
     /// to the namespace.
     fn interface(&self, netns: &Netns, name: &str) -> Result<Interface, SysError>;
+    /// Every interface of a namespace, by index.
+    fn interfaces(&self, netns: &Netns) -> Result<Vec<Interface>, SysError>;
+    /// Where the cgroup version 2 hierarchy is mounted; `ENOENT` if it is not.
+    fn cgroup_mount(&self) -> Result<PathBuf, SysError>;
     /// The id of a cgroup directory; `ENOENT` if there is none.
     fn cgroup_id(&self, path: &Path) -> Result<u64, SysError>;
 
@@ -194,6 +198,8 @@ pub trait Kernel {
     fn map_lookup(&self, map: &Self::Map, key: &[u8]) -> Result<Option<Vec<u8>>, SysError>;
     /// Stores one value.
     fn map_update(&self, map: &Self::Map, key: &[u8], value: &[u8]) -> Result<(), SysError>;
+    /// Removes a value; `false` if there was none.
+    fn map_delete(&self, map: &Self::Map, key: &[u8]) -> Result<bool, SysError>;
     /// Stores many values; keys and values are packed.
     fn map_update_batch(&self, map: &Self::Map, keys: &[u8], values: &[u8])
     -> Result<(), SysError>;

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Code, FilterPlace, Hook, Kernel, Object, Port};
 use crate::SysError;
@@ -69,6 +69,14 @@ impl Kernel for RealKernel {
 
     fn interface(&self, netns: &Netns, name: &str) -> Result<Interface, SysError> {
         in_netns_of(netns, || interface_by_name(name))
+    }
+
+    fn interfaces(&self, netns: &Netns) -> Result<Vec<Interface>, SysError> {
+        in_netns_of(netns, interfaces)
+    }
+
+    fn cgroup_mount(&self) -> Result<PathBuf, SysError> {
+        host::cgroup2_mount()
     }
 
     fn cgroup_id(&self, path: &Path) -> Result<u64, SysError> {
@@ -142,6 +150,10 @@ impl Kernel for RealKernel {
 
     fn map_update(&self, map: &Map, key: &[u8], value: &[u8]) -> Result<(), SysError> {
         map.update(key, value, 0)
+    }
+
+    fn map_delete(&self, map: &Map, key: &[u8]) -> Result<bool, SysError> {
+        map.delete(key)
     }
 
     fn map_update_batch(&self, map: &Map, keys: &[u8], values: &[u8]) -> Result<(), SysError> {

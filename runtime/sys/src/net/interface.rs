@@ -1,7 +1,9 @@
 //! Network interfaces.
 
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkInfo, LinkMessage, LinkXdp, XdpAttached};
+use netlink_packet_route::link::{
+    LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp, XdpAttached,
+};
 
 use super::netlink;
 use crate::SysError;
@@ -18,6 +20,10 @@ pub struct Interface {
     pub kind: Option<String>,
     /// `ARPHRD_*`: what its packets begin with.
     pub hardware: Hardware,
+    /// Index of the bridge, bond or other device whose port it is.
+    pub master: Option<u32>,
+    /// Whether it was brought up.
+    pub is_up: bool,
     /// Whether XDP is attached in the network stack, not in the driver: later
     /// and slower.
     pub generic_xdp: bool,
@@ -67,6 +73,8 @@ fn interface(message: RouteNetlinkMessage) -> Option<Interface> {
         name: String::new(),
         kind: None,
         hardware: Hardware(link.header.link_layer_type.into()),
+        master: None,
+        is_up: link.header.flags.contains(LinkFlags::Up),
         generic_xdp: false,
     };
     for attribute in link.attributes {
@@ -78,6 +86,7 @@ fn interface(message: RouteNetlinkMessage) -> Option<Interface> {
                     _ => None,
                 });
             }
+            LinkAttribute::Controller(master) => found.master = Some(master),
             LinkAttribute::Xdp(xdp) => {
                 found.generic_xdp = xdp.contains(&LinkXdp::Attached(XdpAttached::SocketBuffer));
             }

@@ -131,7 +131,7 @@ pub(crate) fn filter(step: Step) -> Result<Said, String> {
 /// Where the step's packets are received.
 fn place(step: Step, cgroup: &Path) -> Attach {
     match xdp_interface(step) {
-        None => Attach::Cgroup { path: cgroup.to_owned() },
+        None => Attach::Cgroup { path: cgroup.to_owned(), at: None },
         Some(interface) => Attach::Xdp(Port {
             interface: interface.to_owned(),
             netns: Some(RIGHT.into()),

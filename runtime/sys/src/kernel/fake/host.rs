@@ -10,6 +10,9 @@ use crate::SysError;
 use crate::kernel::{FilterPlace, Hook, Port};
 use crate::net::{Hardware, Interface, Netns, NetnsId};
 
+/// Where cgroups are.
+pub(super) const CGROUPS: &str = "/sys/fs/cgroup";
+
 /// A pinned object.
 #[derive(Clone, Debug)]
 pub(super) enum Pin {
@@ -90,7 +93,8 @@ impl FakeHost {
         let index = self.next_id();
         let (name, kind) = (name.to_owned(), Some("veth".to_owned()));
         let key = (self.netns(netns), name.clone());
-        let interface = Interface { index, name, kind, hardware, generic_xdp: false };
+        let (generic_xdp, is_up, master) = (false, true, None);
+        let interface = Interface { index, name, kind, hardware, generic_xdp, is_up, master };
         self.0.interfaces.borrow_mut().insert(key, interface);
         index
     }
@@ -117,10 +121,37 @@ impl FakeHost {
         }
     }
 
-    /// Adds a cgroup.
+    /// Adds a cgroup, and runs what is attached to the tracepoint that tells of it:
+    /// programs that look its path up in `paths` and write its id into `members`.
     pub fn add_cgroup(&self, path: &Path) {
         let id = u64::from(self.next_id());
         self.0.cgroups.borrow_mut().insert(path.to_owned(), id);
+        let Ok(below) = path.strip_prefix(CGROUPS) else { return };
+        let name = Path::new("/").join(below).into_os_string().into_encoded_bytes();
+        for link in self.0.links.borrow().iter().filter_map(Weak::upgrade) {
+            let is_mkdir =
+                matches!(&link.hook, Hook::Tracepoint { event, .. } if event == "cgroup_mkdir");
+            let maps = (link.prog.map("paths"), link.prog.map("members"));
+            let (true, (Some(paths), Some(members))) = (is_mkdir, maps) else { continue };
+            for direction in [0, 1] {
+                let mut key = name.clone();
+                key.resize(paths.0.def.key_size as usize - 1, 0);
+                key.push(direction);
+                if let Some(gate) = paths.value(&key) {
+                    members.store(&gate, &id.to_ne_bytes()).expect("an array");
+                }
+            }
+        }
+    }
+
+    /// Removes a cgroup: what is attached to it goes.
+    pub fn remove_cgroup(&self, path: &Path) {
+        self.0.cgroups.borrow_mut().remove(path);
+        for link in self.0.links.borrow().iter().filter_map(Weak::upgrade) {
+            if matches!(&link.hook, Hook::CgroupSkb { path: own, .. } if own == path) {
+                link.dead.set(true);
+            }
+        }
     }
 
     /// Lets time pass.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 
-use super::host::{FakeHost, Pin, State};
+use super::host::{CGROUPS, FakeHost, Pin, State};
 use super::objects::{FakeLink, FakeMap, FakeProg, LinkObject, MapObject, ProgObject};
 use crate::SysError;
 use crate::bpf::{
@@ -173,6 +173,20 @@ impl Kernel for FakeKernel {
         found.ok_or_else(|| SysError::new("RTM_GETLINK", libc::ENODEV).about(name))
     }
 
+    fn interfaces(&self, netns: &Netns) -> Result<Vec<Interface>, SysError> {
+        let state = self.enter("interfaces")?;
+        state.see(netns)?;
+        let interfaces = state.interfaces.borrow();
+        let here = interfaces.iter().filter(|((other, _), _)| *other == netns.id);
+        let mut found: Vec<_> = here.map(|(_, interface)| interface.clone()).collect();
+        found.sort_by_key(|interface| interface.index);
+        Ok(found)
+    }
+
+    fn cgroup_mount(&self) -> Result<PathBuf, SysError> {
+        self.enter("cgroup_mount").map(|_| CGROUPS.into())
+    }
+
     fn cgroup_id(&self, path: &Path) -> Result<u64, SysError> {
         let state = self.enter("cgroup_id")?;
         let found = state.cgroups.borrow().get(path).copied();
@@ -181,6 +195,10 @@ impl Kernel for FakeKernel {
 
     fn make_dir(&self, path: &Path) -> Result<(), SysError> {
         let state = self.enter("make_dir")?;
+        if path.starts_with(CGROUPS) {
+            self.host.add_cgroup(path);
+            return Ok(());
+        }
         let parents = path.ancestors().filter(|p| p.parent().is_some()).map(Path::to_owned);
         state.dirs.borrow_mut().extend(parents);
         Ok(())
@@ -197,6 +215,7 @@ impl Kernel for FakeKernel {
         state.pins.borrow().keys().for_each(&mut add);
         state.files.borrow().keys().for_each(&mut add);
         state.dirs.borrow().iter().for_each(&mut add);
+        state.cgroups.borrow().keys().for_each(&mut add);
         names.sort();
         Ok(names)
     }
@@ -209,6 +228,9 @@ impl Kernel for FakeKernel {
             || state.dirs.borrow().iter().any(inside);
         if occupied {
             return Err(Self::error("unlink", libc::ENOTEMPTY, path));
+        }
+        if state.cgroups.borrow_mut().remove(path).is_some() {
+            return Ok(true);
         }
         let pin = state.pins.borrow_mut().remove(path);
         let file = state.files.borrow_mut().remove(path);
@@ -311,6 +333,11 @@ impl Kernel for FakeKernel {
     fn map_update(&self, map: &FakeMap, key: &[u8], value: &[u8]) -> Result<(), SysError> {
         self.enter("map_update")?;
         map.store(key, value)
+    }
+
+    fn map_delete(&self, map: &FakeMap, key: &[u8]) -> Result<bool, SysError> {
+        self.enter("map_delete")?;
+        Ok(map.0.values.borrow_mut().remove(key).is_some())
     }
 
     fn map_update_batch(&self, map: &FakeMap, keys: &[u8], values: &[u8]) -> Result<(), SysError> {

@@ -4,7 +4,12 @@
 //! A gate writes its attach id where the program behind it looks for it, reads
 //! the state word once, and tail-calls into the slot of the active parity by
 //! constant index (a direct jump after JIT). It falls to its own end only when
-//! a slot is empty, and that end denies.
+//! a slot is empty, and that end denies. Packets that are not its subject's it
+//! passes on before all that; see [`Scope`].
+
+mod scope;
+
+pub(crate) use scope::Scope;
 
 use policyc_bpf::decode::{AluOp, Imm64, JmpOp, Size};
 use policyc_bpf::{Insn, ProgramKind, Reg, helper};
@@ -108,6 +113,8 @@ pub(crate) struct GateMaps<'a, M> {
     pub(crate) slots: &'a M,
     /// XDP only.
     pub(crate) frame: Option<&'a M>,
+    /// Of gates that follow a cgroup.
+    pub(crate) members: Option<&'a M>,
 }
 
 /// Loads the gate of an attach point.
@@ -115,19 +122,21 @@ pub(crate) fn load<K: Kernel>(
     kernel: &K,
     kind: &ProgramKind,
     id: u32,
+    scope: Scope,
     maps: &GateMaps<'_, K::Map>,
 ) -> Result<K::Prog, SysError> {
-    let (insns, uses) = code(kind, id);
+    let (insns, uses) = code(kind, id, scope);
     let name = format!("gate_{id}");
     let map = |used: Used| match used {
         Used::State => Some((maps.state, Some(0))),
         Used::Slots => Some((maps.slots, None)),
         Used::Frame => maps.frame.map(|frame| (frame, None)),
+        Used::Members => maps.members.map(|members| (members, None)),
     };
     let references = uses.into_iter().filter_map(|(insn, used)| {
         map(used).map(|(map, value_offset)| MapRef { insn, map, value_offset })
     });
-    load_code(kernel, kind, &name, &insns, references.collect())
+    load_code(kernel, kind, (&name, scope.license()), &insns, references.collect())
 }
 
 /// Loads what stands in a slot for a generation that does not judge there: it
@@ -149,13 +158,14 @@ fn load_constant<K: Kernel>(
     name: &str,
     returned: i32,
 ) -> Result<K::Prog, SysError> {
-    load_code(kernel, kind, name, &[Insn::mov64_imm(Reg::R0, returned), Insn::exit()], Vec::new())
+    let code = [Insn::mov64_imm(Reg::R0, returned), Insn::exit()];
+    load_code(kernel, kind, (name, LICENSE), &code, Vec::new())
 }
 
 fn load_code<K: Kernel>(
     kernel: &K,
     kind: &ProgramKind,
-    name: &str,
+    (name, license): (&str, &str),
     insns: &[Insn],
     maps: Vec<MapRef<'_, K::Map>>,
 ) -> Result<K::Prog, SysError> {
@@ -164,7 +174,7 @@ fn load_code<K: Kernel>(
         prog_type: prog_type(kind),
         expected_attach_type: attach_type(kind),
         name,
-        license: LICENSE,
+        license,
         insns: &insns,
         maps,
         debug: None,
@@ -177,16 +187,18 @@ enum Used {
     State,
     Slots,
     Frame,
+    Members,
 }
 
 /// The code of a gate, and which slot of it loads which map.
-fn code(kind: &ProgramKind, id: u32) -> (Vec<Insn>, Vec<(usize, Used)>) {
+fn code(kind: &ProgramKind, id: u32, scope: Scope) -> (Vec<Insn>, Vec<(usize, Used)>) {
     let mut gate = Assembly::default();
     gate.push(Insn::mov64(Reg::R6, Reg::R1));
+    gate.leave_unless_in(scope, id);
     gate.leave_id(kind, id);
     gate.choose_parity();
     gate.enter_slots();
-    gate.end(verdicts(kind).deny);
+    gate.end(verdicts(kind));
     (gate.code, gate.uses)
 }
 
@@ -197,6 +209,8 @@ struct Assembly {
     uses: Vec<(usize, Used)>,
     /// Jumps to the end, still without distance.
     to_end: Vec<usize>,
+    /// Jumps to the other end, which passes on.
+    to_pass: Vec<usize>,
 }
 
 impl Assembly {
@@ -212,7 +226,7 @@ impl Assembly {
 
     /// Makes the jump at `jump` land on the next instruction.
     fn land(&mut self, jump: usize) {
-        // INVARIANT: `jump` came from `push`, and a gate is some 40 slots long.
+        // INVARIANT: `jump` came from `push`, and a gate is some 100 slots long.
         self.code[jump].off = (self.code.len() - jump - 1) as i16;
     }
 
@@ -277,11 +291,21 @@ impl Assembly {
         self.push(Insn::call_helper(helper::TAIL_CALL));
     }
 
-    fn end(&mut self, deny: i32) {
-        for jump in std::mem::take(&mut self.to_end) {
-            self.land(jump);
+    fn end(&mut self, verdicts: Verdicts) {
+        let ends = [
+            (std::mem::take(&mut self.to_end), verdicts.deny),
+            (std::mem::take(&mut self.to_pass), verdicts.allow),
+        ];
+        for (jumps, verdict) in ends {
+            // The first end is always reached; a second that is not, the kernel refuses.
+            if jumps.is_empty() {
+                continue;
+            }
+            for jump in jumps {
+                self.land(jump);
+            }
+            self.push(Insn::mov64_imm(Reg::R0, verdict));
+            self.push(Insn::exit());
         }
-        self.push(Insn::mov64_imm(Reg::R0, deny));
-        self.push(Insn::exit());
     }
 }
