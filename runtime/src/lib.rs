@@ -35,7 +35,7 @@ mod restore;
 mod state;
 pub mod status;
 
-pub use apply::{Options, Outcome, apply};
+pub use apply::{Options, Outcome, apply, unit_cgroup};
 pub use bindings::{Attach, Binding, Bindings, Port, Side};
 pub use confirm::{confirm, rollback};
 pub use error::Error;

@@ -201,6 +201,10 @@ pub struct Subject {
     pub restricts: Vec<Direction>,
     /// Where the inventory says it is attached; none leaves it to the bindings.
     pub attach: Option<AttachHint>,
+    /// The names of the only nodes on which it is attached there; on any, if the
+    /// inventory does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<Vec<String>>,
 }
 
 /// Where a subject's packets can be judged on its host. The form of an

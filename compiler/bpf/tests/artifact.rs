@@ -26,6 +26,7 @@ fn manifest(object: &Object) -> Manifest {
         addresses: vec!["10.2.0.7".parse().unwrap(), "fd00::7".parse().unwrap()],
         restricts: vec![Direction::Egress],
         attach: Some(AttachHint::SystemdUnit("billing.service".into())),
+        hosts: Some(vec!["node-1".into()]),
     }];
     manifest.sources =
         vec![Source { file: "policies/prüfung.yaml".into(), sha256: Digest::of(&[b"text"]) }];

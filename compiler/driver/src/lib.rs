@@ -8,6 +8,7 @@ pub mod bench;
 pub mod bindings;
 pub mod cli;
 pub mod codes;
+pub mod document;
 pub mod engine;
 pub mod explain;
 pub mod fixture;

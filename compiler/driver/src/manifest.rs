@@ -92,9 +92,14 @@ fn cost(built: &Built) -> Cost {
 }
 
 fn subjects(network: &NetworkDecision, inventory: &Inventory) -> Vec<Subject> {
-    let attach = |name: &str| {
+    let attached = |name: &str| {
         let Some(Identity::Workload(id)) = inventory.lookup(name) else { return None };
-        inventory.workloads[id].attach.as_ref().map(attach_hint)
+        Some(&inventory.workloads[id]).filter(|workload| workload.attach.is_some())
+    };
+    let attach = |name: &str| attached(name)?.attach.as_ref().map(attach_hint);
+    let hosts = |name: &str| {
+        let workload = attached(name).filter(|workload| workload.is_placed)?;
+        Some(workload.nodes.iter().map(|node| inventory.nodes[*node].name.clone()).collect())
     };
     let restricted = restricted(network);
     let mut subjects: Vec<_> = network
@@ -110,6 +115,7 @@ fn subjects(network: &NetworkDecision, inventory: &Inventory) -> Vec<Subject> {
             addresses: subject.addresses.clone(),
             restricts: restricted[subject.behaviour].clone(),
             attach: attach(&subject.name),
+            hosts: hosts(&subject.name),
         })
         .collect();
     subjects.sort_by(|a, b| a.name.cmp(&b.name));

@@ -19,6 +19,8 @@ use std::time::{Duration, SystemTime};
 use policyc_bpf::{Artifact, Digest};
 use policyc_sys::Kernel;
 
+pub use units::unit_cgroup;
+
 use crate::bindings::{Attach, Bindings};
 use crate::error::{Error, OrDoing};
 use crate::gate;

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use policyc_sys::Kernel;
+use policyc_sys::{Kernel, errno};
 
 use super::places::mount;
 use crate::error::{Error, OrDoing};
@@ -17,6 +17,26 @@ const KINDS: [&str; 6] = ["service", "scope", "slice", "socket", "mount", "swap"
 const SYSTEM: &str = "system.slice";
 /// Deeper slices than anybody has.
 const DEPTH: usize = 32;
+
+/// The cgroup that a systemd unit has now.
+///
+/// # Errors
+/// [`Error::NotAUnit`], [`Error::TwoUnits`]; what failed.
+pub fn unit_cgroup<K: Kernel>(
+    host: &Host<'_, K>,
+    subject: &str,
+    unit: &str,
+) -> Result<Option<PathBuf>, Error> {
+    let (path, _) = match find(host, subject, unit) {
+        // There are no cgroups at all.
+        Err(Error::NoCgroup { .. }) => return Ok(None),
+        found => found?,
+    };
+    match host.kernel.cgroup_id(&path) {
+        Err(error) if error.is(errno::ENOENT) => Ok(None),
+        id => id.or_doing("look at a cgroup").map(|_| Some(path)),
+    }
+}
 
 /// The cgroup of a unit, and a directory above it that stays.
 pub(super) fn find<K: Kernel>(

@@ -47,6 +47,7 @@ pub(crate) fn subject(row: u32, name: &str) -> Subject {
         addresses: Vec::new(),
         restricts: Vec::new(),
         attach: None,
+        hosts: None,
     }
 }
 

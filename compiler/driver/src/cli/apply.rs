@@ -13,9 +13,9 @@ use crate::input;
 
 pub(super) fn run(args: &ApplyArgs) -> Result<Status, Error> {
     let artifact = live::artifact(&args.artifact)?;
-    let Hinted { bindings, not_local } = read_bindings(args, &artifact)?;
     let dirs = args.state.dirs()?;
     let host = Host { kernel: &RealKernel, dirs: &dirs };
+    let Hinted { bindings, not_local } = read_bindings(args, &host, &artifact)?;
     let options = Options {
         dry_run: args.dry_run,
         confirm: args.confirm,
@@ -28,14 +28,19 @@ pub(super) fn run(args: &ApplyArgs) -> Result<Status, Error> {
 }
 
 /// The bindings of the file, or those that the inventory hints at.
-fn read_bindings(args: &ApplyArgs, artifact: &Artifact) -> Result<Hinted, Error> {
+fn read_bindings(
+    args: &ApplyArgs,
+    host: &Host<'_, RealKernel>,
+    artifact: &Artifact,
+) -> Result<Hinted, Error> {
     if let Some(path) = &args.bindings {
         let text = input::read_text(path)?;
         let read = bindings::read(&text);
         let read = read.map_err(|e| Error::Message(format!("`{}`: {e}", path.display())))?;
         return Ok(Hinted { bindings: read, not_local: Vec::new() });
     }
-    let hinted = bindings::from_hints(artifact.manifest()).map_err(Error::Message)?;
+    let node = args.node.clone().map_or_else(bindings::host_name, Ok).map_err(Error::Message)?;
+    let hinted = bindings::from_hints(host, artifact.manifest(), &node).map_err(Error::Message)?;
     let traces = artifact.object().programs.iter().any(|p| p.judges == Judges::Events);
     if hinted.bindings.bindings.is_empty() && !traces {
         let message = "no subject of the artifact is local: no `attach` of its inventory names \

@@ -348,6 +348,10 @@ pub struct ApplyArgs {
     /// Which subjects are local, and where each is attached.
     #[arg(long, value_name = "FILE")]
     pub bindings: Option<PathBuf>,
+    /// Which node of the inventory this host is; its hostname without it. Looked at
+    /// where the inventory, and no file, says where subjects are attached.
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
     /// Do everything but the store, and leave nothing behind.
     #[arg(long)]
     pub dry_run: bool,

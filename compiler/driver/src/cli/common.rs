@@ -5,6 +5,7 @@ use policyc_target::Profile;
 
 use super::args::{Context, FailOn, PolicyInput};
 use super::{Error, Status, output};
+use crate::document;
 use crate::input;
 use crate::pipeline::Input;
 use crate::render::{self, Format};
@@ -40,8 +41,9 @@ pub(super) fn read_with(
 fn profile(context: &Context) -> Result<Option<Profile>, Error> {
     let Some(path) = &context.target else { return Ok(None) };
     let text = input::read_text(path)?;
-    let profile = Profile::parse(&text)
-        .map_err(|error| Error::Message(format!("`{}`: {error}", path.display())))?;
+    let read = document::guard(&text);
+    let read = read.and_then(|()| Profile::parse(&text).map_err(|error| error.to_string()));
+    let profile = read.map_err(|error| Error::Message(format!("`{}`: {error}", path.display())))?;
     Ok(Some(profile))
 }
 

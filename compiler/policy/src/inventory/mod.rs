@@ -45,6 +45,9 @@ pub struct Workload {
     pub ports: Vec<NamedPort>,
     /// The nodes it is local on.
     pub nodes: Vec<NodeId>,
+    /// Whether it can be local on no others, even if there are none: `hosts` was
+    /// written, or it is a pod.
+    pub is_placed: bool,
     /// Where its traffic can be met, if the inventory says so.
     pub attach: Option<Attach>,
     /// Where its name is written.
