@@ -233,6 +233,9 @@ pub enum Error {
         /// Seconds until it is rolled back.
         seconds: u64,
     },
+    /// No generation is live that more could be attached to.
+    #[error("nothing is live to be attached")]
+    NothingLive,
     /// There is nothing to confirm or to roll back.
     #[error("no generation waits for its confirmation")]
     NothingPending,
@@ -373,6 +376,7 @@ impl Error {
             }
             Self::Attach { point, error } => attach_help(point, error),
             Self::Pending { .. } => "`policyc confirm` or `policyc rollback` first",
+            Self::NothingLive => "`policyc apply` first",
             Self::NothingPending => "`policyc status` shows what is live",
             Self::TooLate { .. } => "apply again, and confirm in time",
             Self::ForeignPins { .. } => {

@@ -40,6 +40,9 @@ pub(crate) struct Journal {
     pub(crate) former: Option<u64>,
     /// Every gate that exists or is being made, ascending by id.
     pub(crate) gates: Vec<Gate>,
+    /// Ids of the gates that are being attached to the generation that is live.
+    #[serde(default)]
+    pub(crate) attaching: Vec<u32>,
 }
 
 /// Whose journal this is: ids and pins mean nothing elsewhere.
@@ -138,6 +141,7 @@ impl Default for Journal {
             lost: None,
             former: None,
             gates: Vec::new(),
+            attaching: Vec::new(),
         }
     }
 }
@@ -153,6 +157,11 @@ impl Journal {
         let used = self.generations().flat_map(|record| &record.judges).map(|judged| judged.gate);
         let taken: BTreeSet<u32> = self.gates.iter().map(|gate| gate.id).chain(used).collect();
         (0..u32::MAX).filter(move |id| !taken.contains(id))
+    }
+
+    /// The same, with nothing half attached.
+    pub(crate) fn with_all_attached(&self) -> Self {
+        Self { attaching: Vec::new(), ..self.clone() }
     }
 
     /// Adds a gate in its place.

@@ -17,6 +17,7 @@
 //!   which gates exist, what was being done.
 
 pub mod apply;
+mod attach;
 mod bindings;
 mod confirm;
 mod discard;
@@ -36,6 +37,7 @@ mod state;
 pub mod status;
 
 pub use apply::{Options, Outcome, apply, unit_cgroup};
+pub use attach::{Attached, attach};
 pub use bindings::{Attach, Binding, Bindings, Port, Side};
 pub use confirm::{confirm, rollback};
 pub use error::Error;

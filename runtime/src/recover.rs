@@ -6,6 +6,7 @@
 
 use policyc_sys::Kernel;
 
+use crate::attach;
 use crate::discard::{close_slot, discard, prune_copies, sweep, tear_down};
 use crate::error::{Error, OrDoing};
 use crate::follow;
@@ -32,6 +33,7 @@ pub(crate) fn recover<K: Kernel>(host: &Host<'_, K>) -> Result<Recovered, Error>
         Found::Nothing => {}
         Found::State(state) => {
             let word = host.read_state(&state)?;
+            attach::undo(host, &mut journal)?;
             finish_flip(host, &mut journal, word)?;
             missed = settle(host, &mut journal, &state, word)?;
             bury_dead_gates(host, &mut journal)?;
@@ -39,6 +41,7 @@ pub(crate) fn recover<K: Kernel>(host: &Host<'_, K>) -> Result<Recovered, Error>
         Found::Booted => {
             // What the journal says of gates is about another boot.
             journal.gates.clear();
+            journal.attaching.clear();
             nothing_live(host, &mut journal)?;
         }
         Found::Unpinned => nothing_live(host, &mut journal)?,

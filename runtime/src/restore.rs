@@ -7,6 +7,7 @@ use policyc_sys::Kernel;
 use crate::bindings::Bindings;
 use crate::error::{Error, OrDoing};
 use crate::host::Host;
+use crate::journal::Record;
 
 /// File names in the copy of a generation.
 pub(crate) const ARTIFACT: &str = "artifact";
@@ -43,6 +44,14 @@ pub fn last_applied<K: Kernel>(host: &Host<'_, K>) -> Result<Option<(Artifact, B
         None => journal.confirmed(),
     };
     let Some(record) = live.or(journal.lost.as_ref()) else { return Ok(None) };
+    read_copy(host, record)
+}
+
+/// What a generation was made from.
+pub(crate) fn read_copy<K: Kernel>(
+    host: &Host<'_, K>,
+    record: &Record,
+) -> Result<Option<(Artifact, Bindings)>, Error> {
     let copy = host.dirs.copy(record.number);
     let read = |name| host.kernel.read_file(&copy.join(name)).or_doing("read a copy");
     let (Some(artifact), Some(bindings)) = (read(ARTIFACT)?, read(BINDINGS)?) else {

@@ -52,6 +52,22 @@ impl<K: Kernel> BringUp<'_, K> {
         Ok(())
     }
 
+    /// The new gates of a generation that is live. Each judges from the moment on at
+    /// which it is attached.
+    pub(super) fn run_more(&self, journal: &mut Journal) -> Result<(), Error> {
+        for planned in &self.plan.gates {
+            journal.attaching.push(planned.id);
+            journal.add_gate(planned.gate());
+        }
+        if let Some(active) = &mut journal.active {
+            // What is gone was buried, and its place may be the one that is new.
+            active.judges.retain(|judged| journal.gates.iter().any(|g| g.id == judged.gate));
+            active.judges.extend(self.plan.judges(self.artifact));
+        }
+        self.host.write_journal(journal)?;
+        self.plan.gates.iter().try_for_each(|planned| self.raise(planned, journal))
+    }
+
     /// The journal names everything before it is made.
     fn announce(&self, journal: &mut Journal) -> Result<(), Error> {
         journal.last_number = self.record.number;

@@ -22,6 +22,18 @@ pub(super) fn dry_run<K: Kernel>(
     artifact: &Artifact,
     generation: &Generation<K>,
 ) -> Result<(), Error> {
+    let used: BTreeSet<usize> = generation.programs.iter().map(|program| program.index).collect();
+    let maps: Vec<&K::Map> = generation.maps.iter().map(|loaded| &loaded.map).collect();
+    dry_run_with(host, artifact, &maps, &used)
+}
+
+/// Runs some programs, with these maps for their tables.
+pub(super) fn dry_run_with<K: Kernel>(
+    host: &Host<'_, K>,
+    artifact: &Artifact,
+    loaded: &[&K::Map],
+    used: &BTreeSet<usize>,
+) -> Result<(), Error> {
     let object = artifact.object();
     let mut throw_away = Vec::new();
     for spec in object.maps.values() {
@@ -32,13 +44,9 @@ pub(super) fn dry_run<K: Kernel>(
             }
         });
     }
-    let maps: Vec<&K::Map> = throw_away
-        .iter()
-        .zip(&generation.maps)
-        .map(|(own, loaded)| own.as_ref().unwrap_or(&loaded.map))
-        .collect();
-    let used: BTreeSet<usize> = generation.programs.iter().map(|program| program.index).collect();
-    for program in load_programs(host.kernel, object, &used, &maps)? {
+    let maps: Vec<&K::Map> =
+        throw_away.iter().zip(loaded).map(|(own, loaded)| own.as_ref().unwrap_or(loaded)).collect();
+    for program in load_programs(host.kernel, object, used, &maps)? {
         run(host.kernel, &program)?;
     }
     Ok(())

@@ -46,7 +46,12 @@ fn table<K: Kernel>(kernel: &K, spec: &MapSpec, map: &K::Map) -> Result<(), Erro
 }
 
 /// Attach id to behaviour row + 1; 0 is nobody.
-fn subjects<K: Kernel>(kernel: &K, spec: &MapSpec, map: &K::Map, plan: &Plan) -> Result<(), Error> {
+pub(super) fn subjects<K: Kernel>(
+    kernel: &K,
+    spec: &MapSpec,
+    map: &K::Map,
+    plan: &Plan,
+) -> Result<(), Error> {
     shape(spec, (4, 4))?;
     let bound =
         plan.gates.iter().filter_map(|gate| Some((gate.id, gate.wanted.subject.as_ref()?.1)));

@@ -12,7 +12,7 @@ use policyc_sys::bpf::{MapDef, MapType};
 use policyc_sys::kernel::{Code, Debug, MapRef};
 
 use super::plan::Plan;
-use super::{Options, fill};
+use super::{Options, dry_run, fill};
 use crate::error::{Error, OrDoing};
 use crate::gate;
 use crate::generation::{Generation, LoadedMap, LoadedProgram};
@@ -40,6 +40,39 @@ pub(super) fn load<K: Kernel>(
     let handles: Vec<&K::Map> = maps.iter().map(|map| &map.map).collect();
     let programs = load_programs(host.kernel, object, &used, &handles)?;
     Ok(Generation { number: plan.number, maps, programs })
+}
+
+/// Loads, runs once and pins the programs that new gates of a live generation need
+/// and it has not yet, and writes whose the gates are.
+pub(super) fn load_more<K: Kernel>(
+    host: &Host<'_, K>,
+    artifact: &Artifact,
+    plan: &Plan,
+    generation: &mut Generation<K>,
+) -> Result<(), Error> {
+    let object = artifact.object();
+    let missing = plan.gates.iter().map(|gate| gate.wanted.program);
+    let missing: BTreeSet<usize> =
+        missing.filter(|index| generation.program(*index).is_none()).collect();
+    let handles: Vec<&K::Map> = generation.maps.iter().map(|map| &map.map).collect();
+    let programs = load_programs(host.kernel, object, &missing, &handles)?;
+    let more = Generation { number: plan.number, maps: Vec::new(), programs };
+    dry_run::dry_run_with(host, artifact, &handles, &missing)?;
+    more.pin(host)?;
+    generation.programs.extend(more.programs);
+    let needs_frame = plan.gates.iter().any(|gate| gate.wanted.point.kind() == ProgramKind::Xdp);
+    if needs_frame && generation.map("frame").is_none() {
+        let frame = shared_map(host, "frame", &gate::frame_def())?;
+        let pins = Generation { number: plan.number, maps: vec![frame], programs: Vec::new() };
+        pins.pin(host)?;
+        generation.maps.extend(pins.maps);
+    }
+    for (spec, loaded) in object.maps.values().zip(&generation.maps) {
+        if spec.name == "subjects" {
+            fill::subjects(host.kernel, spec, &loaded.map, plan)?;
+        }
+    }
+    Ok(())
 }
 
 /// Loads some of an object's programs against maps in the object's order.

@@ -19,13 +19,15 @@ use std::time::{Duration, SystemTime};
 use policyc_bpf::{Artifact, Digest};
 use policyc_sys::Kernel;
 
+pub(crate) use resolve::{Wanted, more as resolve_all, unjudged};
 pub use units::unit_cgroup;
 
 use crate::bindings::{Attach, Bindings};
 use crate::error::{Error, OrDoing};
 use crate::gate;
+use crate::generation::Generation;
 use crate::host::Host;
-use crate::journal::Journal;
+use crate::journal::{Journal, Record};
 use crate::point::Point;
 use crate::privileges;
 use crate::recover::{Recovered, abandon, adopt, recover, retire};
@@ -112,6 +114,31 @@ pub fn apply<K: Kernel>(
     Ok(Outcome { live: true, ..outcome })
 }
 
+/// What gates are added to.
+#[derive(Debug)]
+pub(crate) struct AddTo<'a, M> {
+    pub(crate) artifact: &'a Artifact,
+    pub(crate) bindings: &'a Bindings,
+    pub(crate) record: &'a Record,
+    pub(crate) state: &'a M,
+}
+
+/// Attaches new gates of a generation that is live. On return the journal says that
+/// they are being attached.
+pub(crate) fn add_gates<K: Kernel>(
+    host: &Host<'_, K>,
+    into: &AddTo<'_, K::Map>,
+    mut generation: Generation<K>,
+    wanted: Vec<Wanted>,
+    journal: &mut Journal,
+) -> Result<(), Error> {
+    let AddTo { artifact, bindings, record, state } = *into;
+    let plan = plan::plan_more(journal, wanted, record.number);
+    load::load_more(host, artifact, &plan, &mut generation)?;
+    let (plan, generation) = (&plan, &generation);
+    BringUp { host, artifact, bindings, plan, generation, record, state }.run_more(journal)
+}
+
 fn check_privileges<K: Kernel>(host: &Host<'_, K>, bindings: &Bindings) -> Result<(), Error> {
     let mounts = host.kernel.bpffs(&host.dirs.bpffs).or_doing("look for the BPF file system")?;
     let enters = bindings.places().any(|(_, attach)| match attach {
@@ -136,7 +163,11 @@ fn open_or_make_state<K: Kernel>(host: &Host<'_, K>) -> Result<K::Map, Error> {
 }
 
 /// While a confirmation is pending both parities are taken.
-fn refuse_pending<K: Kernel>(kernel: &K, journal: &Journal, word: StateWord) -> Result<(), Error> {
+pub(crate) fn refuse_pending<K: Kernel>(
+    kernel: &K,
+    journal: &Journal,
+    word: StateWord,
+) -> Result<(), Error> {
     let (Some(deadline), Some(active)) = (word.deadline(), &journal.active) else {
         return Ok(());
     };

@@ -48,6 +48,13 @@ pub(super) fn plan(journal: &Journal, wanted: Vec<Wanted>, home: Home) -> Plan {
     Plan { number: journal.last_number + 1, gates, outgoing, home }
 }
 
+/// Gives every place a gate of its own, beside those that a generation has.
+pub(super) fn plan_more(journal: &Journal, wanted: Vec<Wanted>, number: u64) -> Plan {
+    let ids = journal.free_ids();
+    let gates = ids.zip(wanted).map(|(id, wanted)| PlannedGate { id, exists: false, wanted });
+    Plan { number, gates: gates.collect(), outgoing: Vec::new(), home: journal.home.clone() }
+}
+
 /// Whether the gate is where `wanted` wants one, attached as it wants.
 fn is_at(gate: &Gate, wanted: &Wanted) -> bool {
     gate.point == wanted.point
@@ -99,13 +106,6 @@ impl Plan {
         parity: Parity,
         since: u64,
     ) -> Record {
-        let programs = &artifact.object().programs;
-        let name = |index: usize| programs.get(index).map(|p| p.name.clone()).unwrap_or_default();
-        let judges = self.gates.iter().map(|gate| Judged {
-            gate: gate.id,
-            subject: gate.subject(),
-            program: name(gate.wanted.program),
-        });
         Record {
             number: self.number,
             parity,
@@ -113,8 +113,20 @@ impl Plan {
             name: artifact.manifest().name.clone(),
             since,
             tentative: options.confirm.is_some(),
-            judges: judges.collect(),
+            judges: self.judges(artifact),
         }
+    }
+
+    /// What it judges.
+    pub(super) fn judges(&self, artifact: &Artifact) -> Vec<Judged> {
+        let programs = &artifact.object().programs;
+        let name = |index: usize| programs.get(index).map(|p| p.name.clone()).unwrap_or_default();
+        let judges = self.gates.iter().map(|gate| Judged {
+            gate: gate.id,
+            subject: gate.subject(),
+            program: name(gate.wanted.program),
+        });
+        judges.collect()
     }
 
     /// What applying it comes to, before it is live.

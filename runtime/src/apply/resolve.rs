@@ -12,15 +12,15 @@ use crate::point::{Mechanism, Point};
 
 /// A place to judge, and who is judged there by which program.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Wanted {
-    pub(super) point: Point,
+pub(crate) struct Wanted {
+    pub(crate) point: Point,
     /// The mechanism, if the binding insists on one.
-    pub(super) mechanism: Option<Mechanism>,
+    pub(crate) mechanism: Option<Mechanism>,
     /// Name and behaviour row of the subject; none for tracing, and where nobody in
     /// particular is met.
-    pub(super) subject: Option<(String, u32)>,
+    pub(crate) subject: Option<(String, u32)>,
     /// Index of the program in the object.
-    pub(super) program: usize,
+    pub(crate) program: usize,
 }
 
 /// Finds every place that the bindings and the tracing programs name.
@@ -29,18 +29,49 @@ pub(super) fn resolve<K: Kernel>(
     artifact: &Artifact,
     bindings: &Bindings,
 ) -> Result<Vec<Wanted>, Error> {
-    let mut wanted: Vec<Wanted> = Vec::new();
+    let mut wanted = more(host, artifact, bindings, Vec::new())?;
+    wanted.extend(tracing(artifact));
+    Ok(wanted)
+}
+
+/// Finds every place that the bindings name and that is not judged yet. One that is
+/// judged for the same subject is no other place.
+pub(crate) fn more<K: Kernel>(
+    host: &Host<'_, K>,
+    artifact: &Artifact,
+    bindings: &Bindings,
+    judged: Vec<Wanted>,
+) -> Result<Vec<Wanted>, Error> {
+    let known = judged.len();
+    let mut wanted = judged;
     for (subject, attach) in bindings.places() {
         for found in places(host, artifact, subject, attach)? {
-            if let Some(other) = wanted.iter().find(|other| other.point == found.point) {
-                return Err(same_point(other, &found));
+            match wanted.iter().position(|other| other.point == found.point) {
+                Some(at) if at < known && wanted[at].subject == found.subject => {}
+                Some(at) => return Err(same_point(&wanted[at], &found)),
+                None => wanted.push(found),
             }
-            wanted.push(found);
         }
     }
     refuse_unjudged(artifact, &wanted)?;
-    wanted.extend(tracing(artifact));
-    Ok(wanted)
+    Ok(wanted.split_off(known))
+}
+
+/// The places that bindings name now and a generation does not judge.
+pub(crate) fn unjudged<K: Kernel>(
+    host: &Host<'_, K>,
+    artifact: &Artifact,
+    bindings: &Bindings,
+    judged: &[&Point],
+) -> Vec<(Point, Option<String>)> {
+    let mut unjudged = Vec::new();
+    for (subject, attach) in bindings.places() {
+        // What a binding names may be gone: then its gate says so.
+        let found = places(host, artifact, subject, attach).unwrap_or_default();
+        let new = found.into_iter().filter(|place| !judged.contains(&&place.point));
+        unjudged.extend(new.map(|place| (place.point, place.subject.map(|(name, _)| name))));
+    }
+    unjudged
 }
 
 /// What errors call the subject of a place that has none.

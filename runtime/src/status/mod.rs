@@ -8,10 +8,12 @@ use std::time::Duration;
 use policyc_bpf::Digest;
 use policyc_sys::Kernel;
 
+use crate::apply::unjudged;
 use crate::error::Error;
 use crate::host::Host;
 use crate::journal::{Gate, Journal, Record};
 use crate::point::{Mechanism, Point};
+use crate::restore::read_copy;
 
 pub use counters::Counter;
 pub use drift::Drift;
@@ -43,6 +45,9 @@ pub struct Live {
     pub confirm_within: Option<Duration>,
     /// Where it judges, ascending by attach id.
     pub gates: Vec<GateStatus>,
+    /// Where its bindings say that it judges, and it does not: what they name came
+    /// later. With the subject.
+    pub unjudged: Vec<(Point, Option<String>)>,
     /// Packets by decision; empty if the artifact does not count.
     pub counters: Vec<Counter>,
 }
@@ -70,7 +75,7 @@ pub struct GateStatus {
 impl Live {
     /// Whether something is not as it was put.
     pub fn has_drift(&self) -> bool {
-        self.gates.iter().any(|gate| gate.drift.is_some())
+        !self.unjudged.is_empty() || self.gates.iter().any(|gate| gate.drift.is_some())
     }
 }
 
@@ -101,7 +106,11 @@ pub fn status<K: Kernel>(host: &Host<'_, K>) -> Result<Status, Error> {
             ..live
         }),
         lost: journal.lost.as_ref().map(lost),
-        untidy: journal.next.is_some() || missed || leftover || stray,
+        untidy: journal.next.is_some()
+            || !journal.attaching.is_empty()
+            || missed
+            || leftover
+            || stray,
     })
 }
 
@@ -131,7 +140,12 @@ fn live_generation<K: Kernel>(
             drift,
         });
     }
+    let points: Vec<&Point> = gates.iter().filter_map(|gate| gate.point.as_ref()).collect();
+    // Without a copy that can be read, nothing says what was bound.
+    let copy = read_copy(host, record).ok().flatten();
+    let unjudged = copy.map(|(artifact, bindings)| unjudged(host, &artifact, &bindings, &points));
     Ok(Live {
+        unjudged: unjudged.unwrap_or_default(),
         generation: record.number,
         hash: record.hash,
         name: record.name.clone(),

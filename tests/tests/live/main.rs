@@ -10,6 +10,7 @@
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 #![allow(clippy::print_stdout, reason = "how much was tried")]
 
+mod attach;
 mod build;
 mod count;
 mod lab;

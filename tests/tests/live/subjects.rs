@@ -51,9 +51,11 @@ fn ping_in(cgroup: &Path, lab: &Lab) -> bool {
     run(&format!("{join} && {ping}")).status.success()
 }
 
-/// Removes a cgroup. A process that ended leaves it a moment later.
-fn destroy(cgroup: &Path) {
-    wait_for("the cgroup to be empty", || fs::remove_dir(cgroup).ok());
+/// Removes cgroups. A process that ended leaves its own a moment later.
+fn destroy<const N: usize>(cgroups: [&PathBuf; N]) {
+    for cgroup in cgroups {
+        wait_for("the cgroup to be empty", || fs::remove_dir(cgroup).ok());
+    }
 }
 
 #[test]
@@ -85,7 +87,7 @@ fn a_cgroup_that_is_destroyed_and_made_again() {
         assert!(ping_in(&other, &lab), "round {round}: what is beside it is not judged");
         assert!(ping(&lab.left, "10.77.0.2"), "round {round}: nor what is outside");
         lab.says(["status"]);
-        [&inner, &unit, &other].map(|cgroup| destroy(cgroup));
+        destroy([&inner, &unit, &other]);
         lab.says(["status"]);
     }
     fs::create_dir(&unit).expect("a cgroup");
@@ -95,7 +97,7 @@ fn a_cgroup_that_is_destroyed_and_made_again() {
     assert!(!ping_in(&unit, &lab));
     lab.says(["remove", "--all"]);
     assert!(ping_in(&unit, &lab), "and none");
-    destroy(&unit);
+    destroy([&unit]);
     assert!(!lab.dirs.pins().exists());
 }
 
@@ -114,10 +116,10 @@ fn a_systemd_unit_that_is_started_again() {
     assert!(said.contains(&format!("egress of cgroup {}, at ", unit.display())), "{said}");
     assert!(!ping_in(&unit, &lab));
     // With the last unit its slice goes.
-    [&unit, &slice].map(|cgroup| destroy(cgroup));
+    destroy([&unit, &slice]);
     fs::create_dir_all(&unit).expect("cgroups");
     let judged = !ping_in(&unit, &lab);
-    [&unit, &slice].map(|cgroup| destroy(cgroup));
+    destroy([&unit, &slice]);
     assert!(judged, "started again, it is judged as before");
     lab.says(["status"]);
 

@@ -68,6 +68,11 @@ pub enum Command {
     #[command(after_help = "Examples:\n  policyc apply shop.policyc --bindings bindings.yaml\n  \
                             policyc apply shop.policyc --bindings bindings.yaml --dry-run")]
     Apply(ApplyArgs),
+    /// Bind what came later to the generation that is live: an interface, a network
+    /// namespace, a cgroup, a unit.
+    #[command(after_help = "Examples:\n  policyc attach --iface veth7\n  \
+                            policyc attach --netns billing --subject shop/billing")]
+    Attach(AttachArgs),
     /// Show what is live, since when, and whether it is still as it was applied.
     #[command(after_help = "Examples:\n  policyc status\n  policyc status -o json")]
     Status(StatusArgs),
@@ -365,6 +370,46 @@ pub struct ApplyArgs {
     /// Where the runtime keeps its state.
     #[command(flatten)]
     pub state: StateArgs,
+}
+
+/// `policyc attach`
+#[derive(Args, Debug)]
+#[command(group(ArgGroup::new("place").required(true).args(["unit", "iface", "netns", "cgroup"])))]
+pub struct AttachArgs {
+    /// A systemd unit: `billing.service`.
+    #[arg(long, value_name = "UNIT")]
+    pub unit: Option<String>,
+    /// An interface of this network namespace.
+    #[arg(long, value_name = "NAME")]
+    pub iface: Option<String>,
+    /// A network namespace, by path or by its name of `ip netns`.
+    #[arg(long, value_name = "NETNS")]
+    pub netns: Option<String>,
+    /// A directory of the cgroup version 2 hierarchy.
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Option<PathBuf>,
+    /// Who is met there, if neither what was applied nor its inventory says so.
+    #[arg(long, value_name = "SUBJECT")]
+    pub subject: Option<String>,
+    /// Whose end of the wire the interface is, with `--subject`.
+    #[arg(long, value_enum, value_name = "END", default_value_t)]
+    pub side: AttachSide,
+    /// Which node of the inventory this host is; its hostname without it.
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// Where the runtime keeps its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// Whose end of a wire an interface is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum AttachSide {
+    /// The subject's own.
+    #[default]
+    Own,
+    /// The host's end of the subject's pair.
+    Host,
 }
 
 /// `policyc status`

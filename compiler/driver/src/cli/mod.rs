@@ -6,6 +6,7 @@
 
 mod apply;
 pub mod args;
+mod attach;
 mod bench;
 mod build;
 mod check;
@@ -70,6 +71,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::man(&folder),
         Command::Apply(args) => apply::run(&args),
+        Command::Attach(args) => attach::run(&args),
         Command::Confirm(args) => apply::confirm(&args),
         Command::Rollback(args) => apply::rollback(&args),
         Command::Status(args) => status::run(&args),

@@ -80,6 +80,13 @@ fn write_live(text: &mut String, live: &Live, manifest: Option<&Manifest>) -> st
         let generic = if gate.generic_xdp { " (generic)" } else { "" };
         writeln!(text, "  {:>4}  {point}{generic}: {subject} by {}{drift}", gate.id, gate.program)?;
     }
+    for (point, subject) in &live.unjudged {
+        let subject = live::subject(subject.as_deref(), Some(point));
+        writeln!(text, "     -  {point}: {subject}  DRIFT: bound, and not judged yet")?;
+    }
+    if !live.unjudged.is_empty() {
+        writeln!(text, "  help: `policyc attach`, or apply again")?;
+    }
     let counted: Vec<_> = live.counters.iter().filter(|c| c.packets > 0).collect();
     if !counted.is_empty() {
         writeln!(text, "decisions")?;
@@ -149,6 +156,9 @@ fn json(status: &HostStatus, manifest: Option<&Manifest>) -> String {
                 "drift": gate.drift.as_ref().map(ToString::to_string),
             })
         });
+        let unjudged = live.unjudged.iter().map(
+            |(point, subject)| serde_json::json!({"point": point.to_string(), "subject": subject}),
+        );
         let counters = live.counters.iter().map(|counter| {
             serde_json::json!({
                 "decision": counter.decision,
@@ -164,6 +174,7 @@ fn json(status: &HostStatus, manifest: Option<&Manifest>) -> String {
             "since": utc(UNIX_EPOCH + Duration::from_secs(live.since)),
             "confirm_within_seconds": live.confirm_within.map(|d| d.as_secs()),
             "unknown_subject": unknown_subject(manifest),
+            "unjudged": unjudged.collect::<Vec<_>>(),
             "gates": gates.collect::<Vec<_>>(),
             "counters": counters.collect::<Vec<_>>(),
         })
