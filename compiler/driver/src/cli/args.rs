@@ -68,8 +68,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  policyc apply shop.policyc --bindings bindings.yaml\n  \
                             policyc apply shop.policyc --bindings bindings.yaml --dry-run")]
     Apply(ApplyArgs),
-    /// Bind what came later to the generation that is live: an interface, a network
-    /// namespace, a cgroup, a unit.
+    /// Bind an interface, unit or namespace that came later to what is live.
     #[command(after_help = "Examples:\n  policyc attach --iface veth7\n  \
                             policyc attach --netns billing --subject shop/billing")]
     Attach(AttachArgs),
