@@ -284,6 +284,32 @@ fn after_boot_nothing_is_live_and_apply_starts_afresh() {
     assert_tidied(&host, "all went well");
 }
 
+/// What was never confirmed was never what was live.
+#[test]
+fn after_boot_a_first_generation_that_nobody_confirmed_is_forgotten() {
+    let host = machine();
+    let confirm = Some(Duration::from_secs(30));
+    let options = Options { confirm, ..Options::default() };
+    run(&FakeKernel::new(&host), &FIRST, options).expect("applies");
+    host.reboot();
+    let kernel = FakeKernel::new(&host);
+    let dirs = Dirs::default();
+    let at = Host { kernel: &kernel, dirs: &dirs };
+    let now = status(&at).expect("status");
+    assert_eq!((now.live, now.lost), (None, None), "there is nothing to be missed");
+    assert!(now.untidy, "but a copy and a journal");
+    assert_eq!(last_applied(&at).expect("readable"), None);
+    assert!(matches!(confirm_now(&at), Err(Error::NothingPending)));
+    assert_eq!(state_dir_only(&host), [""; 0], "which that command took away");
+    let outcome = run(&kernel, &SECOND, Options::default()).expect("applies");
+    assert!(outcome.live);
+    assert_tidied(&host, "all went well");
+}
+
+fn confirm_now(host: &Host<'_, FakeKernel>) -> Result<u64, Error> {
+    confirm(host)
+}
+
 /// XDP sees what an interface receives. Where the policy denies something that is
 /// sent, a binding by XDP alone would let it pass unjudged.
 #[test]

@@ -20,7 +20,9 @@ mod tool;
 mod traffic;
 
 mod demonstration;
+mod generic;
 mod input;
+mod instances;
 mod killed;
 mod many;
 mod neighbours;

@@ -26,8 +26,17 @@ const EVERYWHERE: [Feature; 5] = [
 const TCX: Release = Release::new(6, 6);
 
 /// What the guest is asked to do on the second boot.
-const STEPS: [Step; 7] =
-    [Step::Tc, Step::Clsact, Step::Xdp, Step::XdpGeneric, Step::Cgroup, Step::Exec, Step::ExecRaw];
+const STEPS: [Step; 9] = [
+    Step::Tc,
+    Step::Clsact,
+    Step::Xdp,
+    Step::XdpGeneric,
+    Step::Cgroup,
+    Step::Followed,
+    Step::Host,
+    Step::Exec,
+    Step::ExecRaw,
+];
 
 #[test]
 fn the_runtime_works_on_every_kernel() {
@@ -131,7 +140,9 @@ fn judge(step: Step, said: Said, kernel: &Kernel, built: &Built, wrong: &mut Wro
         (Step::Clsact, Said::Swapped(swapped)) => judge_swaps(&swapped, "clsact", wrong),
         (Step::Xdp, Said::Filtered(filtered)) => judge_filter(&filtered, "driver", wrong),
         (Step::XdpGeneric, Said::Filtered(filtered)) => judge_filter(&filtered, "generic", wrong),
-        (Step::Cgroup, Said::Filtered(filtered)) => judge_filter(&filtered, "", wrong),
+        (Step::Cgroup | Step::Followed | Step::Host, Said::Filtered(filtered)) => {
+            judge_filter(&filtered, "", wrong);
+        }
         (Step::Exec, Said::Reported { ran, pid, records, left }) => {
             let field = FieldValue::Text(ran[0].clone(), false);
             let field = Field { name: "binary".to_owned(), value: field };

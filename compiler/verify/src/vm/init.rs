@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::mount::{MountFlags, mount};
 use rustix::system::{RebootCommand, reboot};
 
-use super::protocol::{self, END, FILES_PATH, JOBS_FILE, Job, Message};
+use super::protocol::{self, END, FILES_PATH, JOBS_FILE, Job, Jobs, Message, VERSION};
 use crate::kernel::{running_release, verify_kernel};
 
 /// Whether this process is the init of a machine that [`run_vm`] booted.
@@ -28,7 +28,7 @@ pub fn is_init() -> bool {
 /// [`verify_vm`]: super::verify_vm
 pub fn run_init() {
     serve(|console| {
-        console.tell(&Message::Ready { kernel: running_release() });
+        console.tell(&Message::Ready { kernel: running_release(), version: VERSION });
         match read_jobs() {
             Ok(jobs) => {
                 jobs.iter().enumerate().for_each(|(number, job)| run(console, number, job));
@@ -90,7 +90,7 @@ fn mount_all(console: &Console) {
 fn read_jobs() -> Result<Vec<Job>, String> {
     let path = Path::new(FILES_PATH).join(JOBS_FILE);
     let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
-    serde_json::from_str(&text).map_err(|error| error.to_string())
+    Jobs::from_json(&text)
 }
 
 fn run(console: &Console, number: usize, job: &Job) {

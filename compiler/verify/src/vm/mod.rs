@@ -29,7 +29,7 @@ pub use init::{Console, is_init, run_init, serve};
 pub use protocol::FILES_PATH;
 
 use self::cpio::Archive;
-use self::protocol::{JOBS_FILE, Job, Message};
+use self::protocol::{JOBS_FILE, Job, Jobs, Message, VERSION};
 use crate::report::{Outcome, ProgramReport};
 
 /// How a machine is run.
@@ -104,6 +104,12 @@ pub enum VmError {
     /// A job failed in the machine.
     #[error("in the virtual machine: {0}")]
     Job(String),
+    /// Its init is of another release.
+    #[error("the init of the virtual machine speaks version {init}, and {VERSION} is needed")]
+    Version {
+        /// What it speaks.
+        init: u32,
+    },
     /// A message could not be read.
     #[error("the virtual machine said what is no message: {0}")]
     Garbled(String),
@@ -139,7 +145,11 @@ pub fn verify_vm_all(
     image: &Path,
     options: &VmOptions,
 ) -> Result<Vec<Vec<ProgramReport>>, VmError> {
-    let messages = run_vm(image, &pack(objects)?, options)?;
+    sort(run_vm(image, &pack(objects)?, options)?, objects)
+}
+
+/// What init said, by object.
+fn sort(messages: Vec<String>, objects: &[Object]) -> Result<Vec<Vec<ProgramReport>>, VmError> {
     let mut reports = vec![Vec::new(); objects.len()];
     for text in messages {
         let garbled = |error| VmError::Garbled(format!("{error} in {text}"));
@@ -151,7 +161,8 @@ pub fn verify_vm_all(
                 }
             }
             Message::Failed { error, .. } => return Err(VmError::Job(error)),
-            Message::Ready { .. } => {}
+            Message::Ready { version: VERSION, .. } => {}
+            Message::Ready { version, .. } => return Err(VmError::Version { init: version }),
         }
     }
     for (reports, object) in reports.iter().zip(objects) {
@@ -182,7 +193,8 @@ fn pack(objects: &[Object]) -> Result<Vec<GuestFile>, VmError> {
         jobs.push(Job::Load { object: format!("{FILES_PATH}/{name}") });
         files.push(GuestFile { name, contents: write_elf(object)? });
     }
-    let contents = serde_json::to_vec(&jobs).map_err(std::io::Error::from)?;
+    let contents =
+        serde_json::to_vec(&Jobs { version: VERSION, jobs }).map_err(std::io::Error::from)?;
     files.push(GuestFile { name: JOBS_FILE.to_owned(), contents });
     Ok(files)
 }

@@ -3,8 +3,10 @@
 //! The host writes a list of jobs into the initial file system. Init does them
 //! in order and prints one line of JSON per message on the console, each behind
 //! [`PREFIX`], because the kernel may print there too, and [`END`] when all is
-//! done. A new kind of job is a new variant of [`Job`] and of [`Message`]; another
-//! init ([`serve`](super::serve)) has messages of its own.
+//! done. A new kind of job is a new variant of [`Job`] and of [`Message`], and a new
+//! [`VERSION`]: each side refuses another's, because the init may be of another
+//! release than its host. Another init ([`serve`](super::serve)) has messages of its
+//! own.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +17,9 @@ use crate::report::ProgramReport;
 pub const FILES_PATH: &str = "/policyc";
 /// The file of the jobs in it.
 pub(super) const JOBS_FILE: &str = "jobs.json";
+
+/// Of this language.
+pub(super) const VERSION: u32 = 1;
 
 /// What begins a line of the console that is a message.
 const PREFIX: &str = "@policyc ";
@@ -29,6 +34,35 @@ pub(super) fn to_line(message: &str) -> String {
 /// The message of a line of the console, `None` if it is another line.
 pub(super) fn from_line(line: &str) -> Option<&str> {
     line.split_once(PREFIX).map(|(_, message)| message.trim())
+}
+
+/// What the file of the jobs holds.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Jobs {
+    /// The host's [`VERSION`].
+    pub(super) version: u32,
+    /// In order.
+    pub(super) jobs: Vec<Job>,
+}
+
+impl Jobs {
+    /// The jobs of a text, if it is of this version.
+    pub(super) fn from_json(text: &str) -> Result<Vec<Job>, String> {
+        // The version first: another one need not have the same jobs.
+        #[derive(Deserialize)]
+        struct Head {
+            version: u32,
+        }
+        let unreadable = |error: serde_json::Error| error.to_string();
+        let Head { version } = serde_json::from_str(text).map_err(unreadable)?;
+        if version != VERSION {
+            return Err(format!(
+                "the jobs are of version {version}, and this init knows {VERSION}"
+            ));
+        }
+        let Self { jobs, .. } = serde_json::from_str(text).map_err(unreadable)?;
+        Ok(jobs)
+    }
 }
 
 /// One thing to do.
@@ -50,6 +84,9 @@ pub(super) enum Message {
     Ready {
         /// `uname -r`
         kernel: String,
+        /// Its [`VERSION`]; 0 before there were any.
+        #[serde(default)]
+        version: u32,
     },
     /// A program of a [`Job::Load`].
     Program {

@@ -42,7 +42,9 @@ fn take(step: Step) -> Result<Said, String> {
     match step {
         Step::Profile => profile::take(),
         Step::Tc | Step::Clsact => packets::swap(step),
-        Step::Xdp | Step::XdpGeneric | Step::Cgroup => packets::filter(step),
+        Step::Xdp | Step::XdpGeneric | Step::Cgroup | Step::Followed | Step::Host => {
+            packets::filter(step)
+        }
         Step::Exec => events::report("exec"),
         Step::ExecRaw => events::report("exec-raw"),
     }

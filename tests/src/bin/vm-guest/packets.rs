@@ -98,14 +98,16 @@ fn median(mut times: Vec<Duration>) -> Duration {
 /// `packet-of-death`, seen at the port that it drops and at another one.
 pub(crate) fn filter(step: Step) -> Result<Said, String> {
     network::build()?;
-    let cgroup = Path::new(CGROUPS).join("server");
+    let in_cgroup = matches!(step, Step::Cgroup | Step::Followed);
+    let name = if step == Step::Followed { "followed" } else { "server" };
+    let cgroup = Path::new(CGROUPS).join(name);
     // The server is a process of the cgroup when it opens its sockets.
-    if step == Step::Cgroup {
+    if in_cgroup {
         fs::create_dir(&cgroup).doing("make a cgroup")?;
         enter(&cgroup)?;
     }
     let servers = [Echo::new(SERVER, DROPPED)?, Echo::new(SERVER, PASSED)?];
-    if step == Step::Cgroup {
+    if in_cgroup {
         enter(Path::new(CGROUPS))?;
     }
     let client = client(step)?;
@@ -118,7 +120,14 @@ pub(crate) fn filter(step: Step) -> Result<Said, String> {
     let runtime = Runtime::new()?;
     let attach = place(step, &cgroup);
     let bindings = vec![Binding { subject: "edge/server".to_owned(), attach }];
-    runtime.apply(&machine::artifact("packet-of-death")?, &Bindings::from(bindings))?;
+    let artifact = machine::artifact("packet-of-death")?;
+    if step == Step::Host {
+        // The host is the right: `apply` is given there.
+        let applied = on_the_right(|| Ok(runtime.apply(&artifact, &Bindings::from(bindings))));
+        applied.doing("go to the right")??;
+    } else {
+        runtime.apply(&artifact, &Bindings::from(bindings))?;
+    }
     let live = ports(true)?;
     let drift = runtime.live()?.has_drift();
     let mode = xdp_interface(step).map_or(Ok(String::new()), network::xdp_mode)?;
@@ -131,7 +140,11 @@ pub(crate) fn filter(step: Step) -> Result<Said, String> {
 /// Where the step's packets are received.
 fn place(step: Step, cgroup: &Path) -> Attach {
     match xdp_interface(step) {
-        None => Attach::Cgroup { path: cgroup.to_owned(), at: None },
+        None if step == Step::Host => Attach::Host { interfaces: Vec::new() },
+        None => {
+            let at = (step == Step::Followed).then(|| CGROUPS.into());
+            Attach::Cgroup { path: cgroup.to_owned(), at }
+        }
         Some(interface) => Attach::Xdp(Port {
             interface: interface.to_owned(),
             netns: Some(RIGHT.into()),

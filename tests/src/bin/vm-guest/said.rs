@@ -24,6 +24,10 @@ pub(crate) enum Step {
     XdpGeneric,
     /// The same on a cgroup.
     Cgroup,
+    /// The same on a cgroup that is followed by its path.
+    Followed,
+    /// The same on what the right takes for itself.
+    Host,
     /// `exec`, by the tracepoint.
     Exec,
     /// `exec-raw`, by the raw tracepoint.
@@ -42,7 +46,7 @@ pub(crate) enum Said {
     },
     /// Of [`Step::Tc`] and [`Step::Clsact`].
     Swapped(Swapped),
-    /// Of [`Step::Xdp`], [`Step::XdpGeneric`] and [`Step::Cgroup`].
+    /// Of [`Step::Xdp`], [`Step::XdpGeneric`], [`Step::Cgroup`], [`Step::Followed`] and [`Step::Host`].
     Filtered(Filtered),
     /// Of [`Step::Exec`] and [`Step::ExecRaw`].
     Reported {

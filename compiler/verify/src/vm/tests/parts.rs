@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::vm::cpio::Archive;
-use crate::vm::protocol::{Message, from_line, to_line};
+use crate::vm::protocol::{Jobs, Message, VERSION, from_line, to_line};
 use crate::vm::*;
 
 #[test]
@@ -28,7 +28,7 @@ fn archive_is_newc() {
 #[test]
 fn messages_survive_the_console() {
     let messages = [
-        Message::Ready { kernel: "6.1.0".into() },
+        Message::Ready { kernel: "6.1.0".into(), version: VERSION },
         Message::Failed { job: Some(3), error: "line\nbreak".into() },
     ];
     for message in messages {
@@ -39,6 +39,28 @@ fn messages_survive_the_console() {
     }
     assert!(from_line("random: crng init done").is_none());
     assert!(Message::from_json(from_line("@policyc {\"message\":\"e").unwrap()).is_err());
+}
+
+#[test]
+fn another_version_is_refused_by_both() {
+    let jobs = Jobs { version: VERSION, jobs: Vec::new() };
+    let text = |jobs: &Jobs| serde_json::to_string(jobs).unwrap();
+    assert_eq!(Jobs::from_json(&text(&jobs)), Ok(Vec::new()));
+    let error = Jobs::from_json(&text(&Jobs { version: VERSION + 1, ..jobs })).unwrap_err();
+    assert_eq!(error, "the jobs are of version 2, and this init knows 1");
+    Jobs::from_json("[]").unwrap_err();
+
+    let ready = |version| Message::Ready { kernel: "6.1.0".into(), version }.to_json();
+    assert_eq!(sort(vec![ready(VERSION)], &[]).unwrap(), Vec::<Vec<ProgramReport>>::new());
+    // Before there were versions, nothing was said of one.
+    let old = r#"{"message":"ready","kernel":"6.1.0"}"#.to_owned();
+    for (said, version) in [(ready(7), 7), (old, 0)] {
+        let error = sort(vec![said], &[]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!("the init of the virtual machine speaks version {version}, and 1 is needed")
+        );
+    }
 }
 
 #[test]

@@ -166,7 +166,7 @@ impl FakeHost {
         self.0.pins.borrow_mut().clear();
         self.0.filters.borrow_mut().clear();
         self.0.qdiscs.borrow_mut().clear();
-        self.0.dirs.borrow_mut().clear();
+        self.0.dirs.borrow_mut().retain(|dir| !dir.starts_with("/sys"));
     }
 
     /// Every program that runs somewhere, in order of attachment.
