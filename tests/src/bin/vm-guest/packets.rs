@@ -120,21 +120,26 @@ pub(crate) fn filter(step: Step) -> Result<Said, String> {
     let runtime = Runtime::new()?;
     let attach = place(step, &cgroup);
     let bindings = vec![Binding { subject: "edge/server".to_owned(), attach }];
-    let artifact = machine::artifact("packet-of-death")?;
-    if step == Step::Host {
-        // The host is the right: `apply` is given there.
-        let applied = on_the_right(|| Ok(runtime.apply(&artifact, &Bindings::from(bindings))));
-        applied.doing("go to the right")??;
-    } else {
-        runtime.apply(&artifact, &Bindings::from(bindings))?;
-    }
+    let (artifact, bindings) = (machine::artifact("packet-of-death")?, Bindings::from(bindings));
+    where_given(step, || runtime.apply(&artifact, &bindings))?;
     let live = ports(true)?;
-    let drift = runtime.live()?.has_drift();
+    let drift = where_given(step, || runtime.live())?.has_drift();
     let mode = xdp_interface(step).map_or(Ok(String::new()), network::xdp_mode)?;
     let left = runtime.remove()?;
     let after = ports(false)?;
     drop(servers);
     Ok(Said::Filtered(Filtered { mode, before, live, after, drift, left }))
+}
+
+/// Does what a command does where it is given: the host of that step is the right.
+fn where_given<T: Send>(
+    step: Step,
+    command: impl FnOnce() -> Result<T, String> + Send,
+) -> Result<T, String> {
+    if step != Step::Host {
+        return command();
+    }
+    on_the_right(|| Ok(command())).doing("go to the right")?
 }
 
 /// Where the step's packets are received.
