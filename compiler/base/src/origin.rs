@@ -3,6 +3,8 @@
 //! An [`Origin`] is an opaque id that travels from the policy to the bytecode;
 //! only the driver resolves it to a policy, a rule and a line.
 
+use std::collections::BTreeMap;
+
 use crate::{PrimaryMap, Span, entity};
 
 entity!(
@@ -25,12 +27,23 @@ pub struct OriginInfo {
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct OriginTable {
     infos: PrimaryMap<Origin, OriginInfo>,
+    logs: BTreeMap<Origin, String>,
 }
 
 impl OriginTable {
     /// No origin yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Says what is told to whoever observes a decision of this origin.
+    pub fn set_log(&mut self, origin: Origin, log: impl Into<String>) {
+        self.logs.insert(origin, log.into());
+    }
+
+    /// What is told beside a decision of this origin: the policy's own words.
+    pub fn log(&self, origin: Origin) -> Option<&str> {
+        self.logs.get(&origin).map(String::as_str)
     }
 
     /// Adds an origin and returns its id.

@@ -117,7 +117,7 @@ pub enum Reason {
 }
 
 /// One entry of the table of decisions.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decision {
     /// What it does.
@@ -130,6 +130,9 @@ pub struct Decision {
     /// For a tracing decision, what its records hold: an index in
     /// [`Manifest::events`].
     pub event: Option<u32>,
+    /// What the policy wants told beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
 }
 
 /// What the records of one policy at one hook hold.

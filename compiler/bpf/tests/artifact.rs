@@ -16,8 +16,20 @@ use proptest::prelude::*;
 fn manifest(object: &Object) -> Manifest {
     let mut manifest = Manifest::new("shop", "cilium-1.20");
     manifest.decisions = vec![
-        Decision { outcome: Outcome::Deny, reason: Reason::Arp, line: None, event: None },
-        Decision { outcome: Outcome::Allow, reason: Reason::Rule, line: Some(1), event: None },
+        Decision {
+            outcome: Outcome::Deny,
+            reason: Reason::Arp,
+            line: None,
+            event: None,
+            log: None,
+        },
+        Decision {
+            outcome: Outcome::Allow,
+            reason: Reason::Rule,
+            line: Some(1),
+            event: None,
+            log: Some("told".into()),
+        },
     ];
     manifest.subjects = vec![Subject {
         name: "shop/billing".into(),

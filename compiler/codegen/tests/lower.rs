@@ -1,10 +1,12 @@
 //! Lowering of small network decisions: what comes out is BIR that reads back.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use policyc_base::{EntityId, Origin, Sink, SourceMap};
 use policyc_codegen::lower;
 use policyc_decision::network::{NetworkDecision, SubjectKind, World, WorldSubject, build};
+use policyc_policy::labels::Labels;
 use policyc_policy::network::{
     Direction, Entry, EntryVerdict, Manner, Peer, Peers, PerDirection, PortMatch, Ports, Rule,
     Subject, Tier,
@@ -49,6 +51,7 @@ fn decision() -> NetworkDecision {
         name: "shop/web".into(),
         kind: SubjectKind::Workload,
         addresses: vec!["10.9.0.1".parse().expect("an address")],
+        ports: BTreeMap::new(),
         rules: vec![0],
         viewpoint: 0,
     };
@@ -56,6 +59,10 @@ fn decision() -> NetworkDecision {
         subjects: vec![subject],
         viewpoints: 1,
         known: vec![],
+        named_ports: BTreeMap::new(),
+        services: BTreeMap::new(),
+        group_nets: vec![],
+        group_labels: &|_| Labels::default(),
         matches: &|_, peers, address| contains(peers, address),
         candidates: &|_| None,
         varies: &|_| false,

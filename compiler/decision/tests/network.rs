@@ -73,6 +73,31 @@ fn without_anybody_there_is_nothing_to_decide() {
 }
 
 #[test]
+fn a_thousand_peers_with_one_named_port_cost_one_class() {
+    let peers = (0..1000).map(|i| {
+        let ports = "ports: [{name: http, port: 8080}]";
+        workload(i, "web").replace("spec: {", &format!("spec: {{{ports}, "))
+    });
+    let policy = "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\n\
+         metadata: {name: out}\n\
+         spec:\n  endpointSelector: {}\n  \
+         egress: [{toPorts: [{ports: [{port: http, protocol: TCP}]}]}]\n";
+    let world = world(policy, &peers.collect::<String>());
+    let decision = world.decide();
+    assert_eq!(decision.behaviours.len(), 1);
+    // Whoever has the port, and everybody else.
+    assert_eq!(decision.rows.address_classes, 2);
+    assert_eq!(decision.ports.count, 2);
+    for (port, allowed) in [(8080, true), (80, false)] {
+        let flow = flow("10.1.0.1", "10.1.3.250", port);
+        let [index, _] = decision.judge_flow(&flow);
+        assert_eq!(decision.decisions[index.expect("it is there")].allowed, allowed);
+        let oracle = eval(&world.rules, &world.inventory, Dialect::Cilium120, &flow);
+        assert_eq!(oracle.egress.allowed, allowed);
+    }
+}
+
+#[test]
 fn subjects_without_a_rule_share_a_row_that_allows_everything() {
     let decision =
         world(&policy("web", 80), &(workload(1, "left") + &workload(2, "right"))).decide();

@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 
 use policyc_base::Origin;
-use policyc_policy::network::{Direction, DirectionVerdict, Fate, Flow, Reason, Verdict};
+use policyc_policy::network::{self, Direction, DirectionVerdict, Fate, Flow, Reason};
 use policyc_policy::tracing::{Action, Event, Match, Value};
 use policyc_target::Hook;
 use serde::Serialize;
 
 use crate::fixture::FieldValue;
+use crate::pipeline::Policy;
 use crate::session::Session;
 
 /// The answer, for programs.
@@ -20,8 +21,22 @@ pub struct Explanation {
     pub source: String,
     /// The receiver's address.
     pub destination: String,
+    /// The service that the receiver's address is of, with the backend that decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub through: Option<Through>,
     /// What the source's side says, then the destination's.
     pub directions: Vec<DirectionExplanation>,
+}
+
+/// A service between the ends.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Through {
+    /// `namespace/name`.
+    pub service: String,
+    /// The backend's address.
+    pub address: String,
+    /// The backend's port.
+    pub port: u16,
 }
 
 /// What one side says.
@@ -42,16 +57,27 @@ pub struct DirectionExplanation {
     /// `file:line:column`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
+    /// What the policy wants told beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
 }
 
-/// The explanation of a verdict.
-pub fn explain(session: &Session, flow: &Flow, verdict: &Verdict) -> Explanation {
+/// The explanation of a policy's verdict.
+pub fn explain(session: &Session, policy: &Policy, flow: &Flow) -> Explanation {
+    let Policy { network: rules, inventory, dialect, .. } = policy;
+    let verdict = network::eval(rules, inventory, *dialect, flow);
+    let through = network::service::through(rules, inventory, *dialect, flow);
     let directions = [(Direction::Egress, verdict.egress), (Direction::Ingress, verdict.ingress)];
     let directions = directions.map(|(direction, verdict)| side(session, direction, verdict));
     Explanation {
         verdict: verdict.fate().name(),
         source: flow.source.to_string(),
         destination: flow.destination.to_string(),
+        through: through.map(|(service, backend)| Through {
+            service: service.full_name(),
+            address: backend.address.to_string(),
+            port: backend.port,
+        }),
         directions: directions.to_vec(),
     }
 }
@@ -86,17 +112,23 @@ fn side(
         policy: info.map(|i| i.policy.clone()),
         rule: info.map(|i| i.rule.clone()),
         at: location.map(|at| format!("{}:{}:{}", at.file, at.line, at.column)),
+        log: origin.and_then(|origin| session.origins.log(origin)).map(str::to_owned),
     }
 }
 
 /// The explanation for people.
 pub fn text(explanation: &Explanation) -> String {
     let mut text = String::new();
-    let Explanation { verdict, source, destination, directions } = explanation;
+    let Explanation { verdict, source, destination, through, directions } = explanation;
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{verdict}  {source} -> {destination}");
+    if let Some(Through { service, address, port }) = through {
+        let _ = writeln!(text, "  through  {service}, backend {address} port {port} decides");
+    }
     for side in directions {
-        let _ = writeln!(text, "  {:<8} {:<10} {}", side.direction, side.verdict, words(side));
+        let log = side.log.as_ref().map(|log| format!(", log {log:?}")).unwrap_or_default();
+        let words = words(side);
+        let _ = writeln!(text, "  {:<8} {:<10} {words}{log}", side.direction, side.verdict);
     }
     text
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use policyc_base::{EntityId, PrimaryMap};
+use policyc_base::{EntityId, OriginTable, PrimaryMap};
 use policyc_bpf::{
     AttachHint, Cost, Decision, Digest, Direction, EventField, EventFieldKind, EventSpec, Limit,
     Manifest, Outcome, ProgramEntry, Reason as BpfReason, Source, Subject, SubjectKind, Verdict,
@@ -29,7 +29,10 @@ pub fn manifest(session: &Session, built: &Built) -> Manifest {
     manifest.programs = built.compiled.object.programs.iter().map(ProgramEntry::of).collect();
     if let Some(network) = &built.decided.network {
         manifest.subjects = subjects(network, &policy.inventory);
-        manifest.decisions = network.decisions.iter().map(network_decision).collect();
+        manifest.decisions = {
+            let decisions = network.decisions.iter();
+            decisions.map(|decision| network_decision(decision, &session.origins)).collect()
+        };
         manifest.unknown_subject = verdict(network.decisions[builtin::UNKNOWN_SUBJECT].allowed);
     }
     if let Some(events) = &built.decided.events {
@@ -153,7 +156,7 @@ fn attach_hint(attach: &Attach) -> AttachHint {
     }
 }
 
-fn network_decision(decision: &network::Decision) -> Decision {
+fn network_decision(decision: &network::Decision, origins: &OriginTable) -> Decision {
     let (reason, origin) = match decision.why {
         Why::UnknownSubject => (BpfReason::UnknownSubject, None),
         Why::Truncated => (BpfReason::Truncated, None),
@@ -170,6 +173,7 @@ fn network_decision(decision: &network::Decision) -> Decision {
         reason,
         line: origin.map(|o| o.index() as u32),
         event: None,
+        log: origin.and_then(|o| origins.log(o)).map(str::to_owned),
     }
 }
 
@@ -195,6 +199,7 @@ fn event_decision(outcome: &EventOutcome) -> Decision {
         reason: BpfReason::Rule,
         line: Some(outcome.origin.index() as u32),
         event: None,
+        log: None,
     }
 }
 

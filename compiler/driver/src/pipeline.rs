@@ -62,12 +62,14 @@ pub fn read(session: &mut Session, input: &Input) -> Policy {
     let Session { sources, origins, sink } = session;
     let (files, dialect) = (&input.policies, input.dialect);
     let policies = policyc_policy::load(sources, files, dialect, origins, sink);
-    let inventory = inventory::load(sources, &input.inventory, sink);
+    let mut inventory = inventory::load(sources, &input.inventory, sink);
+    policies.groups.iter().cloned().for_each(|group| inventory.groups.add(group, sink));
     if !input.inventory.is_empty() {
         network::lint::unmatched(&policies.network, &inventory, origins, sink);
         if !sink.has_errors() {
             network::lint::management(&policies.network, &inventory, dialect, origins, sink);
         }
+        network::unknown::unknown(&policies.network, &inventory, origins, sink);
     }
     let profile = input.profile.clone().map_or_else(|| host_profile(&policies.tracing), Ok);
     let documents = if profile.is_ok() { &policies.tracing[..] } else { &[] };

@@ -8,7 +8,8 @@ use std::fmt::{self, Write as _};
 use policyc_base::Origin;
 use policyc_policy::labels::LabelSelector;
 use policyc_policy::network::{
-    Direction, Entity, Entry, EntryVerdict, Peer, Peers, PortMatch, Ports, Rule, Subject, protocol,
+    Direction, Entity, Entry, EntryVerdict, Peer, Peers, PortMatch, Ports, Rule, ServiceMatch,
+    ServiceSelector, Subject, protocol,
 };
 use policyc_policy::tracing::{Action, Filter, Test, TextOp, TracingHook, TracingPolicy};
 
@@ -127,13 +128,37 @@ fn peer(peer: &Peer) -> String {
             let name = Entity::NAMES.iter().find(|(_, known)| known == entity);
             name.map_or("", |(name, _)| name).to_owned()
         }
+        Peer::Nodes { selector, own } => {
+            let which = if *own { "nodes" } else { "other nodes" };
+            format!("{which} with {selector}")
+        }
+        Peer::CidrGroups { selector, except } => {
+            let except = except.iter().map(|net| format!(" without {net}"));
+            format!("CIDR groups with {selector}{}", except.collect::<String>())
+        }
+        Peer::Services(ServiceSelector { namespace, services }) => {
+            let namespace = namespace.as_deref().unwrap_or("*");
+            match services {
+                ServiceMatch::Name(name) => format!("service {namespace}/{name}"),
+                ServiceMatch::Labels(labels) => format!("services of {namespace} with {labels}"),
+            }
+        }
     }
 }
 
 fn ports(ports: &Ports) -> String {
     match ports {
         Ports::Any => "any".to_owned(),
-        Ports::OneOf(list) => one_of(list.iter().map(port)),
+        Ports::OneOf(_) | Ports::Named { .. } => {
+            let names = ports.names().iter().map(|range| {
+                let (name, protocol) = (&range.port.name, protocol(range.port.protocol));
+                match range.end {
+                    0 => format!("{name}/{protocol}"),
+                    end => format!("{name}-{end}/{protocol}"),
+                }
+            });
+            one_of(ports.numbers().iter().map(port).chain(names))
+        }
     }
 }
 
@@ -144,13 +169,17 @@ fn port(port: &PortMatch) -> String {
         (first, last) if first == last => first.to_string(),
         (first, last) => format!("{first}-{last}"),
     };
-    match port.protocol {
-        protocol::TCP => format!("{numbers}/TCP"),
-        protocol::UDP => format!("{numbers}/UDP"),
-        protocol::SCTP => format!("{numbers}/SCTP"),
-        protocol::ICMP => format!("{numbers}/ICMP"),
-        protocol::ICMPV6 => format!("{numbers}/ICMPv6"),
-        other => format!("{numbers}/protocol {other}"),
+    format!("{numbers}/{}", protocol(port.protocol))
+}
+
+fn protocol(number: u8) -> String {
+    match number {
+        protocol::TCP => "TCP".to_owned(),
+        protocol::UDP => "UDP".to_owned(),
+        protocol::SCTP => "SCTP".to_owned(),
+        protocol::ICMP => "ICMP".to_owned(),
+        protocol::ICMPV6 => "ICMPv6".to_owned(),
+        other => format!("protocol {other}"),
     }
 }
 

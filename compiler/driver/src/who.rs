@@ -100,16 +100,24 @@ fn addresses(who: &str, inventory: &Inventory) -> Result<Vec<IpAddr>, FlowError>
     if who == "world" {
         return Ok(world(inventory));
     }
-    let identity = inventory
-        .lookup(who)
-        .or_else(|| inventory.node(who).map(Identity::Node))
-        .ok_or_else(|| FlowError::Nobody(who.to_owned()))?;
+    let identity = inventory.lookup(who).or_else(|| inventory.node(who).map(Identity::Node));
+    let Some(identity) = identity else { return service(who, inventory) };
     let addresses = match identity {
         Identity::Workload(id) => inventory.workloads[id].addresses.clone(),
         Identity::Node(id) => inventory.nodes[id].addresses.clone(),
         Identity::World => Vec::new(),
     };
     if addresses.is_empty() { Err(FlowError::NoAddress(who.to_owned())) } else { Ok(addresses) }
+}
+
+/// The addresses of the service `namespace/name`, if no workload is called so.
+fn service(who: &str, inventory: &Inventory) -> Result<Vec<IpAddr>, FlowError> {
+    let found = inventory.services.iter().find(|service| service.full_name() == who);
+    let service = found.ok_or_else(|| FlowError::Nobody(who.to_owned()))?;
+    if service.addresses.is_empty() {
+        return Err(FlowError::NoAddress(who.to_owned()));
+    }
+    Ok(service.addresses.clone())
 }
 
 fn world(inventory: &Inventory) -> Vec<IpAddr> {

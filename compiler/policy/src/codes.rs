@@ -38,18 +38,10 @@ codes! {
 
     FQDN_UNSUPPORTED = "P0220", "names (`toFQDNs`) are not supported yet";
     L7_UNSUPPORTED = "P0221", "rules above layer 4 are not supported yet";
-    SERVICES_UNSUPPORTED = "P0222", "services as peers are not supported yet";
-    NODES_UNSUPPORTED = "P0223", "nodes as peers are not supported yet";
-    GROUPS_UNSUPPORTED = "P0224", "cloud provider groups are not supported yet";
-    CIDR_GROUP_UNSUPPORTED = "P0225", "CIDR groups are not supported yet";
-    NAMED_PORT_UNSUPPORTED = "P0226", "named ports are not supported yet";
     AUTHENTICATION_UNSUPPORTED = "P0227", "authentication is not supported yet";
-    LOG_UNSUPPORTED = "P0228", "log cookies are not supported yet";
     SERVER_NAMES_UNSUPPORTED = "P0229", "TLS server names are not supported yet";
     LISTENER_UNSUPPORTED = "P0230", "listeners of a proxy are not supported yet";
     TLS_UNSUPPORTED = "P0231", "TLS interception is not supported yet";
-    PROTOCOL_UNSUPPORTED = "P0232", "the IP protocol is not supported yet";
-    ENTITY_UNSUPPORTED = "P0233", "the entity is not supported here yet";
     REMOVED = "P0234", "the field was removed from Cilium";
     ANNOTATION_UNKNOWN = "P0246", "the annotation is not known";
     ANNOTATION_VALUE = "P0247", "the annotation's value is not known";
@@ -78,6 +70,10 @@ codes! {
     SELECTOR_SOURCE = "P0321", "labels of this source cannot be selected";
     POLICY_TYPE = "P0322", "the policy type is not known";
     PEER_INVALID = "P0323", "the peer names nobody, or in two ways";
+    GROUP_REFERENCE = "P0324", "the reference to a cloud provider's group names none";
+    SERVICE_REFERENCE = "P0325", "the reference to a service is not exactly one";
+    LOG_VALUE = "P0326", "the log value is too long or cannot be printed";
+    PORT_WITHOUT_PORTS = "P0327", "the protocol has no ports";
     TIER_UNKNOWN = "P0340", "the tier is not known";
     ACTION_UNKNOWN = "P0341", "the action is not known";
     NOT_EXACTLY_ONE = "P0342", "exactly one of several fields is needed";
@@ -90,6 +86,11 @@ codes! {
     ATTACH_INVALID = "P0404", "the attachment is not exactly one";
     INVENTORY_TWICE = "P0405", "it is said twice whether the inventory is complete";
     NODE_TWICE = "P0406", "two nodes have the same name";
+    GROUP_TWICE = "P0407", "two CIDR groups have the same name";
+    SERVICE_TWICE = "P0408", "two services have the same name";
+    SERVICE_ADDRESS_TWICE = "P0409", "two services have the same address and port";
+    GROUP_UNRESOLVED = "P0410", "nothing says what a cloud provider's group is";
+    RESERVED_INVALID = "P0411", "no identity of this name is reserved";
 
     PORT_REVERSED = "P0501", "the port range ends before it begins";
     PORT_ZERO = "P0502", "port 0 stands for every port";
@@ -106,6 +107,9 @@ codes! {
     SUBJECT_IMPLICIT = "P0513", "the policy is about every pod of its namespace";
     PORT_STRING = "P0514", "the port number is a string";
     WORLD_BY_LABEL = "P0515", "the label `reserved:world` is nobody's";
+    PORT_NAME_NOBODY = "P0516", "nobody has a port of this name";
+    PORT_RANGE_NAMED = "P0517", "the port range begins at a name";
+    NAMESPACES_ABSENT = "P0518", "namespaces without a label are also no namespace";
     PEER_EMPTY = "P0530", "a peer names nobody";
     PEERS_IMPLICIT = "P0531", "a rule without peers is about everybody";
     PRIORITY_TWICE = "P0532", "two policies of one priority disagree";

@@ -17,6 +17,10 @@ use std::fmt;
 pub const K8S: &str = "k8s";
 /// The source of labels that only the engine gives.
 pub const RESERVED: &str = "reserved";
+/// In a selector of nodes: the source of their labels.
+pub const NODE: &str = "node";
+/// The source of labels that CIDR groups give to their addresses.
+pub const CIDR_GROUP: &str = "cidrgroup";
 /// In a selector: whatever the source.
 pub const ANY: &str = "any";
 
@@ -26,6 +30,10 @@ pub const NAMESPACE: &str = "io.kubernetes.pod.namespace";
 pub const NAMESPACE_LABELS: &str = "io.cilium.k8s.namespace.labels.";
 /// The key of its service account.
 pub const SERVICE_ACCOUNT: &str = "io.cilium.k8s.policy.serviceaccount";
+/// The prefix of the key that a CIDR group's name makes.
+pub const CIDR_GROUP_NAME: &str = "io.cilium.policy.cidrgroupname/";
+/// The prefix of the key that a reference to a cloud provider's group makes.
+pub const EXTERNAL_GROUP: &str = "extgrp.cilium.io/";
 /// The key of its cluster.
 pub const CLUSTER: &str = "io.cilium.k8s.policy.cluster";
 /// The cluster that an inventory is about.
@@ -69,6 +77,11 @@ impl Labels {
     fn values(&self, source: &str, key: &str) -> impl Iterator<Item = &str> {
         let is = move |l: &&Label| l.key == key && (source == ANY || l.source == source);
         self.0.iter().filter(is).map(|l| l.value.as_str())
+    }
+
+    /// Whether there is a label with this key, whatever the source if it is [`ANY`].
+    pub fn has(&self, source: &str, key: &str) -> bool {
+        self.values(source, key).next().is_some()
     }
 
     /// Every label, in order.

@@ -6,6 +6,7 @@ use policyc_base::{Diagnostic, FileId, OriginTable, Sink, SourceMap, Span};
 
 use crate::codes;
 use crate::documents;
+use crate::inventory::{self, CidrGroup};
 use crate::kinds::{self, Kind, Role};
 use crate::network::{self, Dialect};
 use crate::tracing::{self, TracingDoc};
@@ -17,6 +18,8 @@ pub struct Policies {
     pub network: Vec<network::Rule>,
     /// How many network policies they are of.
     pub documents: u32,
+    /// The CIDR groups that stand among the policies.
+    pub groups: Vec<CidrGroup>,
     /// The tracing policies, in the order written. What they ask of a host is checked
     /// when the host is known: [`tracing::check`].
     pub tracing: Vec<TracingDoc>,
@@ -48,7 +51,8 @@ pub fn load(
                 names.add(kind, meta.full_name(), meta.span(), sink);
                 policies.network.extend(rules);
             }
-            Role::Inventory => {
+            Role::Group => policies.groups.extend(inventory::read_group(&document.node, sink)),
+            Role::Inventory | Role::Controller => {
                 let reason = "belongs into the inventory, not among the policies";
                 let help = "give its file with `-i`";
                 kinds::reject(&document, codes::KIND_MISPLACED, reason, help, sink);

@@ -91,7 +91,6 @@ fn policies_of_administrators() {
                 "egress: [{action: Accept, to: [{nodes: {}}, {domainNames: [a.example]}, {networks: [10.0.0.0]}]}]",
             ),
             &[
-                "P0223 4:93 `nodes` is not supported yet",
                 "P0220 4:106 `domainNames` is not supported yet",
                 "P0315 4:145 the prefix `10.0.0.0` has no length | write `10.0.0.0/32`",
             ],
@@ -114,10 +113,7 @@ fn policies_of_administrators() {
                 "P0342 4:124 a protocol needs exactly one of `tcp`, `udp`, `sctp` and `destinationNamedPort`",
             ],
         ),
-        (
-            ports("{destinationNamedPort: http}"),
-            &["P0226 4:147 the named port `http` is not supported yet"],
-        ),
+        (ports("{destinationNamedPort: http}"), &[]),
         (ports("{tcp: {destinationPort: null}}"), &[]),
         (
             admin("ingress: [{action: Accept, from: []}]"),
@@ -132,10 +128,7 @@ fn policies_of_administrators() {
         ),
         (
             admin_ports("{portRange: {start: 80}}, {namedPort: http}"),
-            &[
-                "P0206 4:119 `portRange` needs `end`",
-                "P0226 4:145 the named port `http` is not supported yet",
-            ],
+            &["P0206 4:119 `portRange` needs `end`"],
         ),
         (
             admin_ports("{}"),

@@ -7,7 +7,7 @@ use policyc::pipeline::{self, Built, Input, Policy};
 use policyc::session::Session;
 use policyc_base::{Sink, SourceMap};
 use policyc_policy::inventory::{self as inventories, Inventory};
-use policyc_policy::network::{Dialect, Entry, Flow, Peer, Peers, PortMatch, Ports, protocol};
+use policyc_policy::network::{Dialect, Entry, Flow, Peer, Peers, PortMatch, protocol};
 
 use super::hosts::host;
 
@@ -102,7 +102,8 @@ fn addresses(entry: &Entry) -> Vec<IpAddr> {
     let Peers::OneOf(peers) = &entry.peers else { return Vec::new() };
     let nets = peers.iter().flat_map(|peer| match peer {
         Peer::Cidr { net, except } => [&[*net], &except[..]].concat(),
-        Peer::Endpoints(_) | Peer::Entity(_) => Vec::new(),
+        Peer::CidrGroups { except, .. } => except.clone(),
+        Peer::Endpoints(_) | Peer::Entity(_) | Peer::Nodes { .. } | Peer::Services(_) => Vec::new(),
     });
     nets.flat_map(edges).collect()
 }
@@ -121,7 +122,7 @@ fn beside(address: IpAddr, by: i8) -> IpAddr {
 }
 
 fn targets(entry: &Entry) -> Vec<(u8, u16)> {
-    let Ports::OneOf(ports) = &entry.ports else { return Vec::new() };
+    let ports = entry.ports.numbers();
     let around = |of: &PortMatch| {
         let is_icmp = matches!(of.protocol, protocol::ICMP | protocol::ICMPV6);
         let most = if is_icmp { 255 } else { u16::MAX };

@@ -9,12 +9,18 @@ pub(crate) struct Case {
     pub(crate) id: String,
     /// The policies as YAML.
     pub(crate) policies: String,
+    /// The policies as their engine reads them where it fails open: an empty list of
+    /// groups or services, and a service that does not exist, is every peer.
+    pub(crate) opened: String,
+    /// Whether an API server would refuse the policies.
+    pub(crate) refused_by_schema: bool,
     /// The inventory as YAML.
     pub(crate) inventory: String,
     /// Whose reading the verdicts are.
     pub(crate) dialect: Dialect,
-    /// Whether nodes are subjects there: without a host firewall they are not.
-    pub(crate) nodes_are_subjects: bool,
+    /// Whether all are subjects there: without a host firewall nodes are not, nor is
+    /// whom an engine reserves an identity for.
+    pub(crate) all_are_subjects: bool,
     /// The verdicts.
     pub(crate) claims: Vec<Claim>,
 }
@@ -29,6 +35,40 @@ pub(crate) struct Claim {
 /// JSON documents are YAML ones.
 pub(crate) fn yaml(documents: &[Value]) -> String {
     documents.iter().map(|document| format!("---\n{document}\n")).collect()
+}
+
+/// Policies without the peer fields that fail open beside ports. There is no service
+/// in any case, so all of `toServices` match nothing.
+pub(crate) fn opened(policies: &[Value]) -> Vec<Value> {
+    let mut policies = policies.to_vec();
+    for policy in &mut policies {
+        policy
+            .get_mut("specs")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+            .for_each(open_rule);
+        policy.get_mut("spec").into_iter().for_each(open_rule);
+    }
+    policies
+}
+
+fn open_rule(spec: &mut Value) {
+    for section in ["ingress", "egress", "ingressDeny", "egressDeny"] {
+        let entries = spec.get_mut(section).and_then(Value::as_array_mut);
+        entries.into_iter().flatten().for_each(open);
+    }
+}
+
+fn open(entry: &mut Value) {
+    let Some(fields) = entry.as_object_mut().filter(|fields| fields.contains_key("toPorts")) else {
+        return;
+    };
+    fields.retain(|name, value| match name.as_str() {
+        "toServices" => false,
+        "toGroups" | "fromGroups" => value.as_array().is_none_or(|list| !list.is_empty()),
+        _ => true,
+    });
 }
 
 /// Namespaces with their labels, as a corpus lists them.

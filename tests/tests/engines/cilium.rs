@@ -9,9 +9,19 @@ use serde_json::{Value, json};
 use crate::case::{self, Case, Claim, text, yaml};
 use crate::say::corpus;
 
-/// The node of all pods, and another one, in both families.
-const NODES: [(&str, [&str; 2]); 2] =
-    [("here", ["192.168.255.1", "fd00:ffff::1"]), ("there", ["192.168.255.2", "fd00:ffff::2"])];
+/// The node of all pods, another one, and one with the API server, in both families.
+const NODES: [(&str, &str, [&str; 2]); 3] = [
+    ("reserved:host", "here", ["192.168.255.1", "fd00:ffff::1"]),
+    ("reserved:remote-node", "there", ["192.168.255.2", "fd00:ffff::2"]),
+    ("reserved:kube-apiserver", "control", ["192.168.255.3", "fd00:ffff::3"]),
+];
+/// Whom an engine reserves an identity for.
+const RESERVED: [(&str, [&str; 2]); 4] = [
+    ("health", ["192.168.254.1", "fd00:fffe::1"]),
+    ("ingress", ["192.168.254.2", "fd00:fffe::2"]),
+    ("init", ["192.168.254.3", "fd00:fffe::3"]),
+    ("unmanaged", ["192.168.254.4", "fd00:fffe::4"]),
+];
 
 /// The cases of a file that have verdicts; of all groups, or of these.
 pub(crate) fn cases(file: &str, groups: &[&str]) -> Option<Vec<Case>> {
@@ -25,12 +35,7 @@ pub(crate) fn cases(file: &str, groups: &[&str]) -> Option<Vec<Case>> {
 fn read(case: &Value) -> Case {
     let mut who: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
     let mut documents = case::namespaces(&case["namespaces"]);
-    for (entity, (name, addresses)) in ["reserved:host", "reserved:remote-node"].iter().zip(NODES) {
-        who.insert((*entity).to_owned(), addresses.map(|a| a.parse().unwrap()).to_vec());
-        let addresses = addresses.map(|a| json!({"type": "InternalIP", "address": a}));
-        documents.push(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name},
-            "status": {"addresses": addresses}}));
-    }
+    documents.extend(others(&mut who));
     for pod in case["pods"].as_array().unwrap() {
         let ips: Vec<&str> =
             pod["ips"].as_array().unwrap().iter().map(|ip| ip.as_str().unwrap()).collect();
@@ -40,27 +45,54 @@ fn read(case: &Value) -> Case {
         documents.push(json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": pod["name"], "namespace": pod["ns"], "labels": pod["labels"]},
-            "spec": {"nodeName": "here"},
+            "spec": {"nodeName": "here", "containers": [{"ports": pod["ports"]}]},
             "status": {"phase": "Running", "podIPs": ips},
         }));
     }
+    documents.extend(case["cidrGroups"].as_array().into_iter().flatten().cloned());
     let claims = case["flows"].as_array().unwrap().iter().flat_map(|flow| claims(flow, &who));
     Case {
         id: text(case, "id").to_owned(),
         policies: yaml(case["policies"].as_array().unwrap()),
+        opened: yaml(&case::opened(case["policies"].as_array().unwrap())),
+        refused_by_schema: !case["schema"].is_null(),
         inventory: yaml(&documents),
         dialect: Dialect::Cilium120,
-        nodes_are_subjects: false,
+        all_are_subjects: false,
         claims: claims.collect(),
     }
 }
 
-/// A flow in every family that both ends and the protocol have; nothing for an end
-/// that no inventory names.
+/// Nodes and reserved identities.
+fn others(who: &mut BTreeMap<String, Vec<IpAddr>>) -> Vec<Value> {
+    let mut add = |end: String, addresses: [&str; 2]| {
+        who.insert(end, addresses.map(|address| address.parse().unwrap()).to_vec());
+    };
+    let mut documents = Vec::new();
+    for (end, name, addresses) in NODES {
+        add(end.to_owned(), addresses);
+        let addresses = addresses.map(|a| json!({"type": "InternalIP", "address": a}));
+        documents.push(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name},
+            "status": {"addresses": addresses}}));
+    }
+    for (name, addresses) in RESERVED {
+        add(format!("reserved:{name}"), addresses);
+        documents.push(json!({"apiVersion": "policyc.io/v1alpha1", "kind": "Workload",
+            "metadata": {"name": name, "namespace": "kube-system"},
+            "spec": {"addresses": addresses, "reserved": name}}));
+    }
+    let (_, _, control) = NODES[2];
+    documents.push(json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {"name": "kubernetes", "namespace": "default",
+            "labels": {"kubernetes.io/service-name": "kubernetes"}},
+        "endpoints": [{"addresses": control}]}));
+    documents
+}
+
+/// A flow in every family that both ends and the protocol have.
 fn claims(flow: &Value, who: &BTreeMap<String, Vec<IpAddr>>) -> Vec<Claim> {
     let addresses = |end: &str| match who.get(end) {
         Some(addresses) => addresses.clone(),
-        None if end.starts_with("reserved:") => Vec::new(),
         None => vec![end.parse().unwrap()],
     };
     let (sources, destinations) = (addresses(text(flow, "from")), addresses(text(flow, "to")));

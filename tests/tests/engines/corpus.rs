@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use policyc::engine::FlowVerdict;
+use policyc::engine::{Engine as _, FlowVerdict};
 use policyc_policy::inventory::{Identity, Inventory};
+use policyc_policy::labels::RESERVED;
 use policyc_policy::network::Flow;
 
 use crate::build::compile;
 use crate::case::{Case, Claim};
-use crate::lineup::{Field, Lineup, Tally};
+use crate::lineup::{self, Field, Lineup, Tally};
 use crate::say::{has_kernel, say};
 use crate::{cilium, cyclonus};
 
@@ -22,6 +23,8 @@ const FLOWS: usize = 120;
 struct Outcome {
     cases: usize,
     flows: usize,
+    /// Flows that the other engine lets pass, or cuts off, because it fails open.
+    fails_open: usize,
     rejected: BTreeMap<String, usize>,
     tally: Tally,
     wrong: Vec<String>,
@@ -34,11 +37,11 @@ fn run(name: &str, cases: &[Case]) -> Outcome {
     for case in cases {
         outcome.case(case, field);
     }
-    let Outcome { cases, flows, rejected, tally, wrong } = &outcome;
+    let Outcome { cases, flows, fails_open, rejected, tally, wrong } = &outcome;
     let seconds = begin.elapsed().as_secs_f32();
     say(&format!(
-        "{name}: {cases} cases, {flows} flows, {} wrong, rejected {rejected:?}, {seconds:.0} s; \
-         verdicts compared: {}",
+        "{name}: {cases} cases run, {flows} flows, {fails_open} of them where it fails open, {} \
+         wrong; left, by reason: {rejected:?}; {seconds:.0} s; verdicts compared: {}",
         wrong.len(),
         tally.line(),
     ));
@@ -49,7 +52,13 @@ impl Outcome {
     fn case(&mut self, case: &Case, field: Field) {
         let built = match compile(&case.policies, &case.inventory, case.dialect) {
             Ok(built) => built,
-            Err(codes) => return *self.rejected.entry(codes.join("+")).or_default() += 1,
+            Err(codes) => {
+                let reason = match case.refused_by_schema {
+                    true => "schema".to_owned(),
+                    false => codes.join("+"),
+                };
+                return *self.rejected.entry(reason).or_default() += 1;
+            }
         };
         self.cases += 1;
         self.flows += case.claims.len();
@@ -63,7 +72,12 @@ impl Outcome {
         for (number, claim) in case.claims.iter().enumerate() {
             let lineup = short.as_mut().filter(|_| number % step != 0).unwrap_or(&mut all);
             let result = lineup.judge(&claim.flow, &mut self.tally);
-            let result = result.and_then(|verdict| verify(case, claim, &verdict, inventory));
+            let result = result.and_then(|verdict| {
+                let wrong = verify(case, claim, &verdict, inventory);
+                let fails_open = wrong.is_err() && is_open(case, claim);
+                self.fails_open += usize::from(fails_open);
+                if fails_open { Ok(()) } else { wrong }
+            });
             self.wrong.extend(result.err().map(|wrong| format!("{}: {wrong}", case.id)));
         }
     }
@@ -83,7 +97,15 @@ fn verify(
 ) -> Result<(), String> {
     let Flow { source, destination, .. } = claim.flow;
     let counts = |address| {
-        case.nodes_are_subjects || !matches!(inventory.identify(address), Identity::Node(_))
+        case.all_are_subjects
+            || match inventory.identify(address) {
+                Identity::Node(_) => false,
+                Identity::Workload(id) => {
+                    let mut labels = inventory.workloads[id].labels.iter();
+                    labels.all(|label| label.source != RESERVED)
+                }
+                Identity::World => true,
+            }
     };
     let ends = [(source, verdict.egress), (destination, verdict.ingress)];
     let mut enforced = ends.iter().filter(|(address, _)| counts(*address));
@@ -94,6 +116,18 @@ fn verify(
     Err(format!("{:?}: claimed {}, judged {verdict:?}", claim.flow, claim.allowed))
 }
 
+/// Whether the claim is what the other engine makes of lists that it fails open on:
+/// see docs/coverage.md.
+fn is_open(case: &Case, claim: &Claim) -> bool {
+    if case.opened == case.policies {
+        return false;
+    }
+    let Ok(opened) = compile(&case.opened, &case.inventory, case.dialect) else { return false };
+    let mut oracle = lineup::oracle(&opened.policy);
+    let verdict = oracle.judge(&claim.flow).unwrap();
+    verify(case, claim, &verdict, &opened.policy.inventory).is_ok()
+}
+
 #[test]
 fn cases_of_ciliums_engine() {
     let Some(cases) = cilium::cases("cases.json", &[]) else { return };
@@ -102,13 +136,37 @@ fn cases_of_ciliums_engine() {
     assert_eq!((outcome.cases, outcome.rejected.len()), (200, 0));
 }
 
+/// The cases of the second set that are left, by reason: names (`toFQDNs`,
+/// `domainNames`), what an API server refuses (by its schema, or by the validation of
+/// NetworkPolicy), and what docs/coverage.md refuses on purpose: a field that does not
+/// exist, an IPv4 prefix written as IPv6, a tier and a protocol of ClusterNetworkPolicy
+/// that do not exist. The numbers may only fall.
+const LEFT: &[(&str, usize)] = &[
+    ("P0205", 1),
+    ("P0220", 13),
+    ("P0308", 2),
+    ("P0309", 1),
+    ("P0310", 1),
+    ("P0311", 1),
+    ("P0314", 1),
+    ("P0322", 1),
+    ("P0340", 1),
+    ("P0342", 1),
+    ("schema", 28),
+];
+/// How many of its cases run. May not fall.
+const CASES: usize = 284;
+/// How many of their flows differ because Cilium fails open.
+const FAILS_OPEN: usize = 48;
+
 #[test]
 fn second_set_of_ciliums_engine() {
-    let groups = ["cnp", "ccnp", "knp", "icmp", "kcnp"];
+    let groups = ["cnp", "ccnp", "knp", "icmp", "cidrgroup", "kcnp"];
     let Some(cases) = cilium::cases("cases2.json", &groups) else { return };
     let outcome = run("cilium cases2.json", &cases);
     outcome.check();
-    assert!(outcome.cases >= 139, "only {} cases are inside the slice", outcome.cases);
+    let left: Vec<_> = outcome.rejected.iter().map(|(codes, n)| (codes.as_str(), *n)).collect();
+    assert_eq!((outcome.cases, left.as_slice(), outcome.fails_open), (CASES, LEFT, FAILS_OPEN));
 }
 
 #[test]
@@ -116,7 +174,5 @@ fn cases_of_cyclonus() {
     let Some(cases) = cyclonus::cases() else { return };
     let outcome = run("cyclonus", &cases);
     outcome.check();
-    let only_named_ports = outcome.rejected.keys().all(|codes| codes == "P0226");
-    assert!(only_named_ports, "rejected: {:?}", outcome.rejected);
-    assert!(outcome.cases > 100, "only {} steps are inside the slice", outcome.cases);
+    assert_eq!((outcome.cases, outcome.rejected.len()), (cases.len(), 0));
 }

@@ -24,12 +24,18 @@ pub(crate) fn cases() -> Option<Vec<Case>> {
 fn read(id: String, step: &Value) -> Case {
     let mut documents = case::namespaces(&step["namespaces"]);
     let mut pods: Vec<(String, IpAddr)> = Vec::new();
+    // Every pod serves what is probed.
+    let ports = step["flows"].as_array().unwrap().iter().map(|flow| {
+        json!({"name": flow["portName"], "containerPort": flow["port"], "protocol": flow["proto"]})
+    });
+    let ports: Vec<Value> = ports.collect();
     for pod in step["pods"].as_array().unwrap() {
         let name = format!("{}/{}", text(pod, "NS"), text(pod, "Name"));
         pods.push((name, text(pod, "IP").parse().unwrap()));
         documents.push(json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": pod["Name"], "namespace": pod["NS"], "labels": pod["Labels"]},
+            "spec": {"containers": [{"ports": ports}]},
             "status": {"phase": "Running", "podIP": pod["IP"]},
         }));
     }
@@ -37,9 +43,11 @@ fn read(id: String, step: &Value) -> Case {
     Case {
         id,
         policies: text(step, "policiesYAML").to_owned(),
+        opened: text(step, "policiesYAML").to_owned(),
+        refused_by_schema: false,
         inventory: yaml(&documents),
         dialect: Dialect::Kubernetes,
-        nodes_are_subjects: true,
+        all_are_subjects: true,
         claims: claims.collect(),
     }
 }

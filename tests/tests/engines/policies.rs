@@ -7,7 +7,7 @@ use proptest::strategy::Union;
 use serde_json::{Map, Value, json};
 
 use crate::administrators;
-use crate::universe::{LABELS, NAMESPACES, PORTS, PREFIXES, TYPES};
+use crate::universe::{GROUPS, LABELS, NAMESPACES, PORT_NAMES, PORTS, PREFIXES, SERVICES, TYPES};
 
 /// Whether a policy is of a namespace, or of the cluster.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -103,7 +103,7 @@ fn endpoints() -> BoxedStrategy<Value> {
     let team = NAMESPACES.map(|(_, team)| team).to_vec();
     let by_team = select(team)
         .prop_map(|team| json!({"matchLabels": {"k8s:io.cilium.k8s.namespace.labels.team": team}}));
-    let names = vec!["host", "remote-node", "world", "world-ipv4", "world-ipv6"];
+    let names = vec!["host", "remote-node", "kube-apiserver", "world", "world-ipv4", "world-ipv6"];
     let reserved =
         select(names).prop_map(|name| json!({"matchLabels": {format!("reserved:{name}"): ""}}));
     let reserved = reserved.boxed();
@@ -126,6 +126,40 @@ fn cidr_with_exceptions(cidr: &'static str, except: &'static str) -> BoxedStrate
     block.boxed()
 }
 
+/// CIDR groups by name and by label, perhaps with an exception.
+fn groups() -> BoxedStrategy<Value> {
+    let names = GROUPS.map(|(name, ..)| json!({"cidrGroupRef": name}));
+    let operator = select(vec!["In", "NotIn", "Exists", "DoesNotExist"]);
+    let by_label = (select(vec!["db", "web"]), operator).prop_map(|(role, operator)| {
+        let values = if operator.ends_with("In") { json!([role]) } else { json!([]) };
+        json!({"cidrGroupSelector":
+            {"matchExpressions": [{"key": "role", "operator": operator, "values": values}]}})
+    });
+    let hole = prop::option::weighted(0.3, select(PREFIXES.to_vec()));
+    let group = prop_oneof![select(names.to_vec()), by_label];
+    let group = (group, hole).prop_map(|(mut group, hole)| {
+        if let Some(hole) = hole {
+            group["except"] = json!([hole]);
+        }
+        group
+    });
+    group.boxed()
+}
+
+fn nodes() -> BoxedStrategy<Value> {
+    let roles = ["n1", "n2"].map(|role| json!({"matchLabels": {"role": role}}));
+    prop_oneof![1 => Just(json!({})), 2 => select(roles.to_vec())].boxed()
+}
+
+fn services() -> BoxedStrategy<Value> {
+    let names = SERVICES.map(|(name, ..)| name).into_iter().chain(["outside"]);
+    let named = |name| json!({"k8sService": {"serviceName": name, "namespace": "a"}});
+    let by_label = SERVICES.map(
+        |(name, ..)| json!({"k8sServiceSelector": {"selector": {"matchLabels": {"tier": name}}}}),
+    );
+    select(names.map(named).chain(by_label).collect::<Vec<_>>()).boxed()
+}
+
 /// Who a rule of Cilium is about: one kind of peers, or nobody named.
 fn peers(direction: &'static str) -> BoxedStrategy<Option<(String, Value)>> {
     let cidr = select(PREFIXES.to_vec()).prop_map(|net| json!(net));
@@ -135,16 +169,25 @@ fn peers(direction: &'static str) -> BoxedStrategy<Option<(String, Value)>> {
         "world-ipv4",
         "world-ipv6",
         "cluster",
+        "cluster-mesh",
         "host",
         "remote-node",
+        "kube-apiserver",
         "none",
     ]);
     let entities = list(entities.prop_map(|e| json!(e)), 1..3);
     let kinds = [
         ("Endpoints", list(endpoints(), 1..3)),
         ("CIDR", list(cidr, 1..3)),
-        ("CIDRSet", list(cidr_with_exceptions("cidr", "except"), 1..3)),
+        ("CIDRSet", list(prop_oneof![cidr_with_exceptions("cidr", "except"), groups()], 1..3)),
         ("Entities", entities),
+        ("Nodes", list(nodes(), 1..2)),
+        // What a source cannot name: one kind more for destinations.
+        if direction == "to" {
+            ("Services", list(services(), 1..3))
+        } else {
+            ("Endpoints", list(endpoints(), 1..2))
+        },
     ];
     let kinds = kinds.map(move |(kind, peers)| {
         peers.prop_map(move |peers| Some((format!("{direction}{kind}"), peers))).boxed()
@@ -170,7 +213,13 @@ fn port() -> BoxedStrategy<Value> {
     });
     let every = select(vec!["TCP", "UDP", "ANY"]);
     let every = every.prop_map(|protocol| json!({"port": "0", "protocol": protocol}));
-    prop_oneof![9 => port, 1 => every].boxed()
+    let protocol = prop::option::of(select(vec!["TCP", "UDP", "ANY"]));
+    let named = (select(&PORT_NAMES[..]), protocol).prop_map(|(name, protocol)| {
+        let port = json!({"port": name});
+        protocol.map_or(port.clone(), |p| json!({"port": port["port"], "protocol": p}))
+    });
+    let without = select(vec!["GRE", "ESP", "IPIP"]).prop_map(|p| json!({"protocol": p}));
+    prop_oneof![9 => port, 1 => every, 4 => named, 1 => without].boxed()
 }
 
 /// What a rule of Cilium is about: ports, ICMP types, or everything.

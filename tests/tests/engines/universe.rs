@@ -34,7 +34,11 @@ pub(crate) const PREFIXES: [&str; 16] = [
     "fd00::/64",
 ];
 /// Addresses in, at the edge of and outside of them.
-const WORLD: [&str; 20] = [
+const WORLD: [&str; 24] = [
+    "10.96.0.1",
+    "10.96.0.2",
+    "fd00:96::1",
+    "fd00:96::2",
     "0.0.0.0",
     "10.0.0.200",
     "127.255.255.255",
@@ -57,7 +61,18 @@ const WORLD: [&str; 20] = [
     "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
 ];
 /// Ports that policies name and flows have, with neighbours.
-pub(crate) const PORTS: [u16; 9] = [0, 1, 53, 79, 80, 81, 443, 8080, 65535];
+pub(crate) const PORTS: [u16; 10] = [0, 1, 53, 79, 80, 81, 443, 8080, 30080, 65535];
+/// Names that ports of workloads may have.
+pub(crate) const PORT_NAMES: [&str; 2] = ["http", "dns"];
+/// CIDR groups with a label and their prefixes, nested and beside each other.
+pub(crate) const GROUPS: [(&str, &str, &[&str]); 3] = [
+    ("inner", "db", &["203.0.113.64/26", "2001:db8:0:1::/64"]),
+    ("outer", "web", &["203.0.113.0/24", "2001:db8::/32"]),
+    ("none", "db", &[]),
+];
+/// Services of namespace `a` with what they select there, and their addresses.
+pub(crate) const SERVICES: [(&str, &str, [&str; 2]); 2] =
+    [("web", "web", ["10.96.0.1", "fd00:96::1"]), ("db", "db", ["10.96.0.2", "fd00:96::2"])];
 /// ICMP types likewise.
 pub(crate) const TYPES: [u16; 5] = [0, 3, 8, 128, 255];
 
@@ -74,11 +89,17 @@ fn labels() -> impl Strategy<Value = Value> {
 /// Namespaces, nodes and up to five pods as kubectl prints them, with the addresses
 /// of the pods.
 pub(crate) fn inventory() -> impl Strategy<Value = (Vec<Value>, Vec<IpAddr>)> {
-    let pod = (select(&NAMESPACES[..]), labels(), 0..3usize, 0..3u8);
+    let named = select(vec![53, 80, 81, 8080]);
+    let named = (select(&PORT_NAMES[..]), named, select(vec!["TCP", "UDP"]));
+    let named = named.prop_map(
+        |(name, port, protocol)| json!({"name": name, "containerPort": port, "protocol": protocol}),
+    );
+    let named = prop::collection::vec(named, 0..3);
+    let pod = (select(&NAMESPACES[..]), labels(), 0..3usize, 0..3u8, named);
     prop::collection::vec(pod, 1..6).prop_map(|pods| {
         let mut documents = standing();
         let mut addresses: Vec<IpAddr> = Vec::new();
-        for (number, ((namespace, _), labels, node, families)) in (1..).zip(pods) {
+        for (number, ((namespace, _), labels, node, families, named)) in (1..).zip(pods) {
             let own = [format!("10.0.0.{number}"), format!("fd00::{number}")];
             let own: &[String] = match families {
                 0 => &own[..1],
@@ -87,11 +108,14 @@ pub(crate) fn inventory() -> impl Strategy<Value = (Vec<Value>, Vec<IpAddr>)> {
             };
             addresses.extend(own.iter().map(|a| a.parse::<IpAddr>().unwrap()));
             let ips: Vec<Value> = own.iter().map(|ip| json!({"ip": ip})).collect();
-            let node = NODES.get(node).map(|(name, _)| *name);
+            let mut spec = json!({"containers": [{"ports": named}]});
+            if let Some((node, _)) = NODES.get(node) {
+                spec["nodeName"] = json!(node);
+            }
             documents.push(json!({
                 "apiVersion": "v1", "kind": "Pod",
                 "metadata": {"name": format!("p{number}"), "namespace": namespace, "labels": labels},
-                "spec": node.map_or(json!({}), |node| json!({"nodeName": node})),
+                "spec": spec,
                 "status": {"phase": "Running", "podIPs": ips},
             }));
         }
@@ -111,7 +135,37 @@ fn standing() -> Vec<Value> {
         json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata,
             "status": {"addresses": addresses}})
     });
-    namespaces.into_iter().chain(nodes).collect()
+    let groups = GROUPS.map(|(name, role, nets)| {
+        let metadata = json!({"name": name, "labels": {"role": role}});
+        json!({"apiVersion": "cilium.io/v2", "kind": "CiliumCIDRGroup", "metadata": metadata,
+            "spec": {"externalCIDRs": nets}})
+    });
+    let services = SERVICES.map(|(name, app, addresses)| {
+        let metadata = json!({"name": name, "namespace": "a", "labels": {"tier": name}});
+        let ports = json!([
+            {"name": "by-name", "port": 80, "targetPort": "http", "nodePort": 30080},
+            {"name": "by-number", "port": 443, "targetPort": 8080},
+            {"name": "names", "port": 53, "targetPort": "dns", "protocol": "UDP"},
+        ]);
+        let ports = if name == "web" { ports } else { json!([{"port": 80, "targetPort": 81}]) };
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata,
+            "spec": {"clusterIPs": addresses, "selector": {"app": app}, "ports": ports}})
+    });
+    let outside = json!({"apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "outside", "namespace": "a"}, "spec": {"ports": [{"port": 443}]}});
+    let slice = |service: &str, namespace: &str, address: &str| {
+        json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {"name": format!("{service}-1"), "namespace": namespace,
+                "labels": {"kubernetes.io/service-name": service}},
+            "ports": [{"port": 443}], "endpoints": [{"addresses": [address]}]})
+    };
+    let outer = [
+        outside,
+        slice("outside", "a", "203.0.113.64"),
+        slice("kubernetes", "default", NODES[1].1[0]),
+    ];
+    let standing = namespaces.into_iter().chain(nodes).chain(groups).chain(services);
+    standing.chain(outer).collect()
 }
 
 /// A flow that is not yet between anybody: [`meet`] says who.

@@ -6,23 +6,59 @@ use std::net::IpAddr;
 use indexmap::IndexSet;
 use ipnet::IpNet;
 use policyc_base::EntityId;
+use policyc_policy::labels::LabelSelector;
+use policyc_policy::network::eval::in_groups;
 use policyc_policy::network::{Peer, Peers};
 
 use super::PerFamily;
 use super::bits::Bits;
-use super::build::World;
+use super::build::{PeerPredicate, World};
 use super::resolve::Predicate;
 use crate::bitset::BitSet;
 use crate::intervals::{Cuts, Family, number};
 use crate::sweep::Sweep;
 use crate::tables::{AddressClass, IntervalTable};
 
-/// The tables, and for each class which predicates match it.
+/// The classes, and for each which predicates match it.
 pub(super) struct AddressClasses {
     /// Address → class.
-    pub(super) tables: PerFamily<IntervalTable>,
+    pub(super) intervals: Intervals,
     /// For each class, which of the predicates match.
     pub(super) signatures: Vec<BitSet>,
+}
+
+/// The first address of each interval with its class, ascending; neighbours may be of
+/// one class. Every known address is an interval.
+pub(super) struct Intervals(PerFamily<Vec<(u128, AddressClass)>>);
+
+impl Intervals {
+    /// The class of an address.
+    pub(super) fn class(&self, address: IpAddr) -> AddressClass {
+        let intervals = self.0.get(Family::of(address));
+        let next = intervals.partition_point(|(start, _)| *start <= number(address));
+        // INVARIANT: the first interval starts at 0.
+        intervals[next.saturating_sub(1)].1
+    }
+
+    /// Changes the class of a known address.
+    pub(super) fn set(&mut self, family: Family, address: u128, class: AddressClass) {
+        let intervals = match family {
+            Family::V4 => &mut self.0.v4,
+            Family::V6 => &mut self.0.v6,
+        };
+        if let Ok(index) = intervals.binary_search_by_key(&address, |(start, _)| *start) {
+            // INVARIANT: the search found it.
+            intervals[index].1 = class;
+        }
+    }
+
+    /// The tables.
+    pub(super) fn tables(self) -> PerFamily<IntervalTable> {
+        PerFamily {
+            v4: IntervalTable::new(Family::V4, self.0.v4),
+            v6: IntervalTable::new(Family::V6, self.0.v6),
+        }
+    }
 }
 
 /// The classes of the predicates, whose answers have the places that `bits` says.
@@ -32,23 +68,79 @@ pub(super) struct AddressClasses {
 /// A prefix matches an address that it contains, if prefixes may select the address
 /// at all. So one sweep knows what prefixes say, and the world is asked about the
 /// rest: for each known address about the predicates that may match it, and once for
-/// all strangers of a family.
-pub(super) fn classify(peers: &[&Peers], bits: &Bits, world: &World<'_>) -> AddressClasses {
+/// all strangers of a family. Of a stranger a CIDR group says what the groups around it
+/// say.
+pub(super) fn classify(peers: &[&PeerPredicate], bits: &Bits, world: &World<'_>) -> AddressClasses {
     let mut signatures = IndexSet::new();
-    let others: Vec<Peers> = peers.iter().map(|peers| without_prefixes(peers)).collect();
+    let predicates: Vec<Parts<'_>> = peers.iter().map(|peers| Parts::new(peers)).collect();
     let mut asked = Asked { everybody: Vec::new(), known: BTreeMap::new() };
     for address in &world.known {
         asked.known.insert(address.to_canonical(), Vec::new());
     }
-    for (predicate, others) in others.iter().enumerate() {
-        asked.add(predicate, (world.candidates)(others));
+    for (predicate, parts) in predicates.iter().enumerate() {
+        asked.add(predicate, parts.candidates(world));
     }
-    let mut table = |family: Family| {
-        let family = InFamily { family, peers, others: &others, bits, asked: &asked, world };
-        IntervalTable::new(family.family, family.intervals(&mut signatures))
+    let has_groups = predicates.iter().any(|parts| !parts.groups.is_empty());
+    let mut intervals = |family: Family| {
+        let predicates = &predicates[..];
+        let family = InFamily { family, predicates, has_groups, bits, asked: &asked, world };
+        family.intervals(&mut signatures)
     };
-    let tables = PerFamily { v4: table(Family::V4), v6: table(Family::V6) };
-    AddressClasses { tables, signatures: signatures.into_iter().collect() }
+    let intervals = Intervals(PerFamily { v4: intervals(Family::V4), v6: intervals(Family::V6) });
+    AddressClasses { intervals, signatures: signatures.into_iter().collect() }
+}
+
+/// One predicate, taken apart by how it is asked.
+struct Parts<'a> {
+    predicate: &'a PeerPredicate,
+    /// What a known address is asked for beside prefixes.
+    of_known: Peers,
+    /// What strangers are asked for: neither prefixes nor groups.
+    of_strangers: Peers,
+    /// Its CIDR groups with their exceptions.
+    groups: Vec<(&'a LabelSelector, &'a [IpNet])>,
+}
+
+impl<'a> Parts<'a> {
+    fn new(predicate: &'a PeerPredicate) -> Self {
+        let peers = &predicate.peers;
+        if predicate.with_port.is_some() {
+            // No stranger has a named port, so all is asked of those who are known.
+            let (of_known, of_strangers) = (peers.clone(), Peers::OneOf(Vec::new()));
+            return Self { predicate, of_known, of_strangers, groups: Vec::new() };
+        }
+        let groups = list(peers).iter().filter_map(|peer| match peer {
+            Peer::CidrGroups { selector, except } => Some((selector, except.as_slice())),
+            _ => None,
+        });
+        let is_prefix = |peer: &Peer| matches!(peer, Peer::Cidr { .. });
+        let is_group = |peer: &Peer| matches!(peer, Peer::CidrGroups { .. });
+        Self {
+            predicate,
+            of_known: without(peers, is_prefix),
+            of_strangers: without(peers, |peer| is_prefix(peer) || is_group(peer)),
+            groups: groups.collect(),
+        }
+    }
+
+    /// The known addresses that it may match for another reason than a prefix, and no
+    /// other address does; `None` if anybody may be matched.
+    fn candidates(&self, world: &World<'_>) -> Option<Vec<IpAddr>> {
+        let Some((name, number)) = &self.predicate.with_port else {
+            return (world.candidates)(&self.of_known);
+        };
+        let at = world.named_ports.get(name).into_iter().flatten();
+        Some(at.filter(|(_, at)| *at == number).map(|(address, _)| *address).collect())
+    }
+
+    /// Every prefix it names, with the holes in it.
+    fn prefixes(&self) -> impl Iterator<Item = (IpNet, &'a [IpNet])> {
+        let prefixes = list(&self.predicate.peers).iter().filter_map(|peer| match peer {
+            Peer::Cidr { net, except } => Some((*net, except.as_slice())),
+            _ => None,
+        });
+        prefixes.filter(|_| self.predicate.with_port.is_none())
+    }
 }
 
 /// Whom the world is asked about.
@@ -74,9 +166,9 @@ impl Asked {
 /// The predicates of one family.
 struct InFamily<'a> {
     family: Family,
-    peers: &'a [&'a Peers],
-    /// The peers without their prefixes.
-    others: &'a [Peers],
+    predicates: &'a [Parts<'a>],
+    /// Whether any of them is about CIDR groups.
+    has_groups: bool,
     bits: &'a Bits,
     asked: &'a Asked,
     world: &'a World<'a>,
@@ -103,15 +195,20 @@ impl InFamily<'_> {
                 self.bits.all(*changed).for_each(|bit| prefixes.flip(bit));
             }
             let address = self.family.address(start);
-            let answers = match self.asked.known.get(&address.to_canonical()) {
-                Some(asked) => &self.answers(address, asked),
-                None => strangers.get_or_insert_with(|| self.answers(address, &[])),
+            let known = self.asked.known.get(&address.to_canonical());
+            let answers = match known {
+                Some(asked) => &self.answers(address, asked, |parts| &parts.of_known),
+                None => strangers
+                    .get_or_insert_with(|| self.answers(address, &[], |parts| &parts.of_strangers)),
             };
-            let signature = if answers.is_selectable {
+            let mut signature = if answers.is_selectable {
                 answers.others.with(&prefixes)
             } else {
                 answers.others.clone()
             };
+            if known.is_none() && self.has_groups {
+                self.add_groups(address, &mut signature);
+            }
             (start, AddressClass::from_index(signatures.insert_full(signature).0))
         });
         intervals.collect()
@@ -119,7 +216,12 @@ impl InFamily<'_> {
 
     /// What is said of an address by the predicates that may match anybody, and by
     /// those `asked` of it. Only a node can look different from two viewpoints.
-    fn answers(&self, address: IpAddr, asked: &[Predicate]) -> Answers {
+    fn answers(
+        &self,
+        address: IpAddr,
+        asked: &[Predicate],
+        part: for<'p> fn(&'p Parts<'_>) -> &'p Peers,
+    ) -> Answers {
         let mut others = BitSet::new(self.bits.bound());
         let varies = (self.world.varies_at)(address);
         // Where there is no subject, there is nowhere to look from.
@@ -128,7 +230,7 @@ impl InFamily<'_> {
         };
         for predicate in self.asked.everybody.iter().chain(asked).copied() {
             // INVARIANT: predicates are indices of this list.
-            let peers = &self.others[predicate];
+            let peers = part(&self.predicates[predicate]);
             if varies && self.bits.varies(predicate) {
                 let seen =
                     (0..self.world.viewpoints).filter(|viewpoint| matches(*viewpoint, peers));
@@ -140,10 +242,23 @@ impl InFamily<'_> {
         Answers { others, is_selectable: matches(0, &anything(self.family)) }
     }
 
+    /// What the groups around a stranger say.
+    fn add_groups(&self, address: IpAddr, signature: &mut BitSet) {
+        let labels = (self.world.group_labels)(address);
+        for (predicate, parts) in self.predicates.iter().enumerate() {
+            let matches = |(selector, except): &(&LabelSelector, &[IpNet])| {
+                in_groups(selector, except, address, &labels)
+            };
+            if parts.groups.iter().any(matches) {
+                self.bits.all(predicate).for_each(|bit| signature.insert(bit));
+            }
+        }
+    }
+
     fn sweep(&self) -> Sweep {
         let mut sweep = Sweep::default();
-        for (index, peers) in self.peers.iter().enumerate() {
-            let prefixes = prefixes(peers).filter(|(net, _)| self.has(*net));
+        for (index, parts) in self.predicates.iter().enumerate() {
+            let prefixes = parts.prefixes().filter(|(net, _)| self.has(*net));
             sweep.add(index, prefixes.flat_map(|(net, holes)| ranges(net, holes)).collect());
         }
         sweep
@@ -152,9 +267,15 @@ impl InFamily<'_> {
     fn cuts(&self) -> Cuts {
         let mut cuts = Cuts::new(self.family);
         self.world.known.iter().for_each(|address| cuts.address(*address));
-        for (net, holes) in self.peers.iter().flat_map(|peers| prefixes(peers)) {
+        for (net, holes) in self.predicates.iter().flat_map(Parts::prefixes) {
             cuts.net(net);
             holes.iter().for_each(|hole| cuts.net(*hole));
+        }
+        for (_, except) in self.predicates.iter().flat_map(|parts| &parts.groups) {
+            except.iter().for_each(|hole| cuts.net(*hole));
+        }
+        if self.has_groups {
+            self.world.group_nets.iter().for_each(|net| cuts.net(*net));
         }
         cuts
     }
@@ -171,21 +292,10 @@ fn list(peers: &Peers) -> &[Peer] {
     }
 }
 
-/// Every prefix that a predicate names, with the holes in it.
-fn prefixes(peers: &Peers) -> impl Iterator<Item = (IpNet, &[IpNet])> {
-    list(peers).iter().filter_map(|peer| match peer {
-        Peer::Cidr { net, except } => Some((*net, except.as_slice())),
-        Peer::Endpoints(_) | Peer::Entity(_) => None,
-    })
-}
-
-fn without_prefixes(peers: &Peers) -> Peers {
+fn without(peers: &Peers, gone: impl Fn(&Peer) -> bool) -> Peers {
     match peers {
         Peers::Any => Peers::Any,
-        Peers::OneOf(list) => {
-            let others = list.iter().filter(|peer| !matches!(peer, Peer::Cidr { .. }));
-            Peers::OneOf(others.cloned().collect())
-        }
+        Peers::OneOf(list) => Peers::OneOf(list.iter().filter(|p| !gone(p)).cloned().collect()),
     }
 }
 

@@ -1,21 +1,25 @@
 //! Rules and a world to behaviours, classes, rows and cells.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use indexmap::{IndexMap, IndexSet};
+use ipnet::IpNet;
 use policyc_base::{EntityId, PrimaryMap};
+use policyc_policy::labels::Labels;
 use policyc_policy::network::{
-    Direction, Entity, EntryVerdict, Manner, Peer, Peers, PerDirection, Ports, Reason, Rule, Tier,
+    Direction, Entity, Entry, EntryVerdict, Manner, Peer, Peers, PerDirection, PortName, Ports,
+    Reason, Rule, Tier,
 };
 
-use super::addresses;
+use super::addresses::{self, AddressClasses};
 use super::bits::Bits;
 use super::classes::{Classes, Speaking};
 use super::judge;
 use super::ports;
 use super::resolve::{DefaultDeny, DirectionRules, OrderedEntry, Outcome};
-use super::{Behaviour, Decision, NetworkDecision, SubjectKind, SubjectRow, Why};
+use super::services::{self, Profile};
+use super::{Behaviour, Decision, Frontends, NetworkDecision, SubjectKind, SubjectRow, Why};
 use crate::tables::{AddressClass, Cell, CellTable, DecisionId, PortClass, Row, RowTable};
 
 /// From where peers are looked at: what an entity such as `host` means can depend
@@ -31,6 +35,8 @@ pub struct WorldSubject {
     pub kind: SubjectKind,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
+    /// What the names of ports mean that rules about received packets use.
+    pub ports: BTreeMap<PortName, u16>,
     /// Indices of the rules that select it, ascending.
     pub rules: Vec<usize>,
     /// From where it sees its peers.
@@ -45,8 +51,17 @@ pub struct World<'a> {
     pub viewpoints: usize,
     /// Every address that stands for something: it may differ from its neighbours.
     pub known: Vec<IpAddr>,
+    /// What the names of ports mean that rules about sent packets use: at each known
+    /// address that has one, its number.
+    pub named_ports: BTreeMap<PortName, BTreeMap<IpAddr, u16>>,
+    /// What stands for others.
+    pub services: Frontends,
+    /// The prefixes of CIDR groups.
+    pub group_nets: Vec<IpNet>,
+    /// The labels of the CIDR groups that an address is in.
+    pub group_labels: &'a dyn Fn(IpAddr) -> Labels,
     /// Whether an address is among peers, seen from a viewpoint. Of addresses that are
-    /// not known, all of one family that the same prefixes contain are alike.
+    /// not known, all of one family that the same prefixes and groups contain are alike.
     pub matches: &'a dyn Fn(Viewpoint, &Peers, IpAddr) -> bool,
     /// The known addresses that peers without prefixes may match, and no other address
     /// does; `None` if anybody may be matched.
@@ -68,17 +83,26 @@ pub struct World<'a> {
 pub fn build(rules: &[Rule], world: &World<'_>) -> NetworkDecision {
     let mut predicates = Predicates::default();
     let (subjects, behaviours) = behaviours(rules, world, &mut predicates);
-    let peers: Vec<&Peers> = predicates.peers.iter().collect();
-    let bits = Bits::new(peers.len(), world.viewpoints, |at| (world.varies)(peers[at]));
-    let addresses = addresses::classify(&peers, &bits, world);
+    // Where nobody is restricted in what he sends, services make no difference.
+    let restricts = |seen: &Seen| seen.behaviour.rules.egress.can_deny();
+    let none = Frontends::new();
+    let services = if behaviours.iter().any(restricts) { &world.services } else { &none };
+    for ports in services::ports(services) {
+        predicates.port(&ports);
+    }
+    let peers: Vec<&PeerPredicate> = predicates.peers.iter().collect();
+    let bits = Bits::new(peers.len(), world.viewpoints, |at| (world.varies)(&peers[at].peers));
+    let AddressClasses { mut intervals, signatures } = addresses::classify(&peers, &bits, world);
     let ports = ports::classify(&predicates.ports());
+    let profiles = services::classify(services, &mut intervals, &ports.table, signatures.len());
     let mut cells = Cells::new(world.unknown_subject_allowed);
-    let classes = Classes::new(&bits, &addresses, &predicates, &ports);
-    let rows = cells.rows(&behaviours, &classes);
+    let classes = Classes::new(&bits, &signatures, &predicates, &ports);
+    let rows = cells.rows(&behaviours, &classes, &profiles);
     NetworkDecision {
+        services: world.services.clone(),
         subjects,
         behaviours: behaviours.into_iter().map(|b| b.behaviour).collect(),
-        addresses: addresses.tables,
+        addresses: intervals.tables(),
         ports: ports.table,
         rows,
         cells: CellTable { rows: cells.interned.into_keys().collect::<PrimaryMap<Row, _>>() },
@@ -88,16 +112,30 @@ pub fn build(rules: &[Rule], world: &World<'_>) -> NetworkDecision {
     }
 }
 
+/// Peers of an entry, perhaps only those who have a port.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct PeerPredicate {
+    /// Who.
+    pub(super) peers: Peers,
+    /// Those of them whose port of this name has this number.
+    pub(super) with_port: Option<(PortName, u16)>,
+}
+
 /// Distinct peers and ports of all entries, numbered.
 #[derive(Default)]
 pub(super) struct Predicates {
-    pub(super) peers: IndexSet<Peers>,
+    pub(super) peers: IndexSet<PeerPredicate>,
     pub(super) ports: IndexSet<Ports>,
 }
 
 impl Predicates {
     fn peers(&mut self, peers: &Peers) -> usize {
-        self.peers.insert_full(peers.clone()).0
+        self.peers_with(peers, None)
+    }
+
+    fn peers_with(&mut self, peers: &Peers, with_port: Option<(PortName, u16)>) -> usize {
+        let peers = peers.clone();
+        self.peers.insert_full(PeerPredicate { peers, with_port }).0
     }
 
     fn port(&mut self, ports: &Ports) -> usize {
@@ -124,12 +162,13 @@ fn behaviours(
 ) -> (Vec<SubjectRow>, Vec<Seen>) {
     let mut distinct = IndexSet::new();
     let mut subjects = Vec::new();
-    // Subjects that the same rules select are alike.
-    let mut known: HashMap<(&[usize], Viewpoint), usize> = HashMap::new();
+    // Subjects that the same rules select are alike, if names of ports mean the same.
+    let mut known: HashMap<_, usize> = HashMap::new();
     for subject in &world.subjects {
-        let behaviour = *known.entry((&subject.rules, subject.viewpoint)).or_insert_with(|| {
+        let alike = (&subject.rules, &subject.ports, subject.viewpoint);
+        let behaviour = *known.entry(alike).or_insert_with(|| {
             let direction = |direction, predicates: &mut Predicates| {
-                direction_rules(rules, &subject.rules, direction, world.allow_localhost, predicates)
+                direction_rules(rules, subject, direction, world, predicates)
             };
             let ingress = direction(Direction::Ingress, predicates);
             let egress = direction(Direction::Egress, predicates);
@@ -149,31 +188,32 @@ fn behaviours(
 /// What the selected rules say about one direction.
 fn direction_rules(
     rules: &[Rule],
-    selected: &[usize],
+    subject: &WorldSubject,
     direction: Direction,
-    localhost: bool,
+    world: &World<'_>,
     predicates: &mut Predicates,
 ) -> DirectionRules {
     let mut entries = Vec::new();
     let mut defaults = Vec::new();
-    for rule in selected.iter().filter_map(|r| rules.get(*r)) {
+    for rule in subject.rules.iter().filter_map(|r| rules.get(*r)) {
         if *rule.default_deny.get(direction) {
             defaults.push(DefaultDeny { manner: rule.manner, origin: rule.origin });
         }
         for entry in rule.entries.iter().filter(|e| e.direction == direction) {
-            entries.push(OrderedEntry {
+            let parts = parts(entry, subject, world, predicates).into_iter();
+            entries.extend(parts.map(|(peers, ports)| OrderedEntry {
                 tier: entry.tier,
                 priority: entry.priority,
                 verdict: entry.verdict,
                 sequence: entry.origin.index(),
-                peers: predicates.peers(&entry.peers),
-                ports: predicates.port(&entry.ports),
+                peers,
+                ports,
                 reason: Reason::Entry(entry.origin),
                 manner: rule.manner,
-            });
+            }));
         }
     }
-    if !defaults.is_empty() && localhost && direction == Direction::Ingress {
+    if !defaults.is_empty() && world.allow_localhost && direction == Direction::Ingress {
         // Where all that deny by default are audited, there is nothing to except from.
         let enforced = defaults.iter().any(|default| !default.manner.audit);
         entries.push(OrderedEntry {
@@ -188,6 +228,39 @@ fn direction_rules(
         });
     }
     DirectionRules::new(entries, defaults)
+}
+
+/// An entry as predicates about peers and about ports that are numbers. What it says
+/// by name it says to a subject that receives about that subject's own ports, and to
+/// one that sends for each number apart, about those who have the port there.
+fn parts(
+    entry: &Entry,
+    subject: &WorldSubject,
+    world: &World<'_>,
+    predicates: &mut Predicates,
+) -> Vec<(usize, usize)> {
+    let names = entry.ports.names();
+    if names.is_empty() {
+        return vec![(predicates.peers(&entry.peers), predicates.port(&entry.ports))];
+    }
+    let mut numbers = entry.ports.numbers().to_vec();
+    if entry.direction == Direction::Ingress {
+        let own = names.iter();
+        let own = own.filter_map(|range| Some(range.from(*subject.ports.get(&range.port)?)));
+        numbers.extend(own);
+        return vec![(predicates.peers(&entry.peers), predicates.port(&Ports::OneOf(numbers)))];
+    }
+    let mut parts = vec![(predicates.peers(&entry.peers), predicates.port(&Ports::OneOf(numbers)))];
+    for range in names {
+        let at = world.named_ports.get(&range.port);
+        let distinct: BTreeSet<u16> = at.into_iter().flat_map(BTreeMap::values).copied().collect();
+        for number in distinct {
+            let with_port = Some((range.port.clone(), number));
+            let peers = predicates.peers_with(&entry.peers, with_port);
+            parts.push((peers, predicates.port(&Ports::OneOf(vec![range.from(number)]))));
+        }
+    }
+    parts
 }
 
 /// Rows and cells under construction.
@@ -209,20 +282,75 @@ impl Cells {
         Self { interned: IndexMap::new(), decisions }
     }
 
-    fn rows(&mut self, behaviours: &[Seen], classes: &Classes<'_>) -> RowTable {
+    fn rows(
+        &mut self,
+        behaviours: &[Seen],
+        classes: &Classes<'_>,
+        profiles: &[Profile],
+    ) -> RowTable {
         let mut rows = Vec::new();
         // Many behaviours have a direction in common, if only that nothing is said.
-        let mut known: HashMap<(&DirectionRules, Viewpoint), Vec<Row>> = HashMap::new();
+        let mut known: HashMap<(&DirectionRules, Viewpoint, Direction), Vec<Row>> = HashMap::new();
         for Seen { behaviour, viewpoint } in behaviours {
             for direction in Direction::BOTH {
                 let rules = behaviour.rules.get(direction);
-                let of_rules = known
-                    .entry((rules, *viewpoint))
-                    .or_insert_with(|| self.rows_of(rules, *viewpoint, classes));
+                let of_rules = known.entry((rules, *viewpoint, direction)).or_insert_with(|| {
+                    let mut rows = self.rows_of(rules, *viewpoint, classes);
+                    for profile in profiles {
+                        rows.push(match direction {
+                            Direction::Ingress => rows[profile.base.index()],
+                            Direction::Egress => self.service(profile, &rows),
+                        });
+                    }
+                    rows
+                });
                 rows.extend_from_slice(of_rules);
             }
         }
-        RowTable { address_classes: classes.of_addresses.len(), rows }
+        RowTable { address_classes: classes.of_addresses.len() + profiles.len(), rows }
+    }
+
+    /// The row of services: at their ports what all backends' cells come to.
+    fn service(&mut self, profile: &Profile, plain: &[Row]) -> Row {
+        let cell = |cells: &Self, address: AddressClass, port: PortClass| {
+            let row = cells.interned.get_index(plain[address.index()].index());
+            // INVARIANT: the row was interned, with a cell for each class of ports.
+            row.and_then(|(row, ())| row.get(port.index())).copied()
+        };
+        let base = self.interned.get_index(plain[profile.base.index()].index());
+        let mut cells = base.map(|(cells, ())| cells.clone()).unwrap_or_default();
+        for (port, backends) in &profile.ports {
+            let backends =
+                backends.iter().filter_map(|(address, port)| cell(self, *address, *port));
+            let backends: Vec<Cell> = backends.collect();
+            let all = backends.into_iter().rev().reduce(|then, first| self.both(first, then));
+            if let (Some(all), Some(cell)) = (all, cells.get_mut(port.index())) {
+                *cell = all;
+            }
+        }
+        Row::from_index(self.interned.insert_full(cells, ()).0)
+    }
+
+    /// What two cells come to that both must allow: the first of the worst.
+    fn both(&mut self, first: Cell, then: Cell) -> Cell {
+        let decision = |cell: Cell| &self.decisions[cell.decision.index()];
+        if decision(then).harm() > decision(first).harm() {
+            return then;
+        }
+        if decision(then).allowed {
+            return first;
+        }
+        Cell { decision: self.or_else(first.decision, then.decision), ..first }
+    }
+
+    /// A denial behind which, where its policies are audited, another one stands.
+    fn or_else(&mut self, first: DecisionId, then: DecisionId) -> DecisionId {
+        let mut decision = self.decisions[first.index()];
+        let Some(next) = decision.unless_audited else { return first };
+        let is_allowed = self.decisions[next.index()].allowed;
+        let next = if is_allowed { then } else { self.or_else(next, then) };
+        decision.unless_audited = Some(next);
+        self.decision(decision)
     }
 
     /// The row of one direction's rules for each class of peers. Classes about which

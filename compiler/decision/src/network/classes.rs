@@ -4,11 +4,11 @@
 
 use std::collections::HashMap;
 
-use super::addresses::AddressClasses;
 use super::bits::Bits;
 use super::build::{Predicates, Viewpoint};
 use super::ports::PortClasses;
 use super::resolve::DirectionRules;
+use crate::bitset::BitSet;
 
 /// The classes of addresses and of ports, as rows are made of them.
 pub(super) struct Classes<'a> {
@@ -25,11 +25,11 @@ pub(super) struct Classes<'a> {
 impl<'a> Classes<'a> {
     pub(super) fn new(
         bits: &'a Bits,
-        addresses: &AddressClasses,
+        addresses: &[BitSet],
         predicates: &Predicates,
         ports: &PortClasses,
     ) -> Self {
-        let of_addresses = addresses.signatures.iter().map(|class| class.iter().collect());
+        let of_addresses = addresses.iter().map(|class| class.iter().collect());
         let mut of_ports = vec![Vec::new(); predicates.ports.len()];
         for (class, signature) in ports.signatures.iter().enumerate() {
             // INVARIANT: signatures are sets of predicates.

@@ -111,21 +111,47 @@ impl NetworkDecision {
         !self.reaches_itself || !self.subjects.iter().any(is_itself)
     }
 
+    /// The flows that destinations see of a flow: to each backend, if it is to a service.
+    /// A node sees a packet to one of its ports before it is translated.
+    pub fn arrivals(&self, flow: &Flow) -> Vec<Flow> {
+        let key = (flow.destination, flow.protocol, flow.port);
+        let Some(backends) = self.services.get(&key) else { return vec![*flow] };
+        let flows = backends.iter().map(|b| Flow { destination: b.address, port: b.port, ..*flow });
+        let mut flows: Vec<_> = flows.filter(|flow| self.meets_hooks(flow)).collect();
+        if self.subject_at(flow.destination).is_some() {
+            flows.insert(0, *flow);
+        }
+        flows
+    }
+
+    /// The subject that has an address.
+    pub fn subject_at(&self, address: IpAddr) -> Option<&SubjectRow> {
+        self.subjects.iter().find(|s| s.addresses.contains(&address))
+    }
+
     /// The decision at the source's egress and at the destination's ingress; `None`
-    /// where that end is no subject, or where no hook is met.
+    /// where that end is no subject, or where no hook is met. Of several that a flow
+    /// arrives at the first of the worst decides.
     pub fn judge_flow(&self, flow: &Flow) -> [Option<usize>; 2] {
         if !self.meets_hooks(flow) {
             return [None, None];
         }
-        let ends = [
-            (flow.source, flow.destination, Direction::Egress),
-            (flow.destination, flow.source, Direction::Ingress),
-        ];
-        ends.map(|(end, peer, direction)| {
-            let subject = self.subjects.iter().find(|s| s.addresses.contains(&end))?;
-            let (behaviour, protocol, port) = (subject.behaviour, flow.protocol, flow.port);
+        let judge = |flow: &Flow, direction| {
+            let (own, peer) = match direction {
+                Direction::Egress => (flow.source, flow.destination),
+                Direction::Ingress => (flow.destination, flow.source),
+            };
+            let behaviour = self.subject_at(own)?.behaviour;
+            let (protocol, port) = (flow.protocol, flow.port);
             Some(self.judge(&Packet { behaviour, direction, peer, protocol, port }))
-        })
+        };
+        let arrivals = self.arrivals(flow);
+        let ingress = arrivals.iter().filter_map(|flow| judge(flow, Direction::Ingress));
+        let ingress = ingress.reduce(|worst, next| {
+            let harm = |index: usize| self.decisions[index].harm();
+            if harm(next) > harm(worst) { next } else { worst }
+        });
+        [judge(flow, Direction::Egress), ingress]
     }
 }
 

@@ -18,6 +18,7 @@ mod judge;
 mod ports;
 mod print;
 mod resolve;
+mod services;
 mod world;
 
 pub use build::{Viewpoint, World, WorldSubject, build};
@@ -26,8 +27,10 @@ pub use print::{describe, print};
 pub use resolve::{DefaultDeny, Denial, DirectionRules, OrderedEntry, Outcome, Predicate};
 pub use world::decide;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use policyc_policy::inventory::Backend;
 use policyc_policy::network::{DenyResponse, PerDirection, Reason};
 
 use crate::graph::DecisionGraph;
@@ -87,6 +90,13 @@ pub struct Decision {
     pub unless_audited: Option<DecisionId>,
 }
 
+impl Decision {
+    /// How bad it is for a packet: dropped, or only told of, or neither; by order.
+    pub fn harm(&self) -> (bool, bool) {
+        (!self.allowed, self.audited.is_some())
+    }
+}
+
 /// Most policies, one behind the other, whose denial of one packet is followed.
 pub const MAX_UNLESS: usize = 8;
 
@@ -96,6 +106,9 @@ impl Decision {
         Self { allowed, why, audited: None, response: DenyResponse::Drop, unless_audited: None }
     }
 }
+
+/// The ready backends behind an address, IP protocol number and port; never none.
+pub type Frontends = BTreeMap<(IpAddr, u8, u16), Vec<Backend>>;
 
 /// Who a subject is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -161,6 +174,9 @@ pub enum Leaf {
 /// Network policy, decided.
 #[derive(Clone, Debug)]
 pub struct NetworkDecision {
+    /// What stands at an address, protocol and port for others: a flow to it is one to
+    /// each of them.
+    pub services: Frontends,
     /// Every subject, in the inventory's order.
     pub subjects: Vec<SubjectRow>,
     /// Distinct behaviours.

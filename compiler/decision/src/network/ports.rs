@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 use policyc_base::EntityId;
-use policyc_policy::network::{PortMatch, Ports, protocol};
+use policyc_policy::network::{Ports, protocol};
 
 use crate::bitset::BitSet;
 use crate::sweep::Sweep;
 use crate::tables::{PortClass, PortSlice, PortTable};
 
-/// The protocols an entry can name, each with the bits of its port that exist.
+/// The protocols that have ports or types, each with the bits of its port that exist.
 const NAMED: [(u8, u16); 5] = [
     (protocol::ICMP, 0xff),
     (protocol::TCP, 0xffff),
@@ -30,13 +30,19 @@ pub(super) struct PortClasses {
 /// The classes of a list of distinct predicates.
 pub(super) fn classify(predicates: &[Ports]) -> PortClasses {
     let mut builder = Builder::default();
-    // A protocol that no entry can name: only port-less entries match it.
+    // A protocol that no entry names: only port-less entries match it.
     let unnamed = builder.class(signature(predicates, |p| matches!(p, Ports::Any)));
     let shared = builder.slice(vec![unnamed], 0);
     let mut protocols = vec![shared; 256];
     for (number, mask) in NAMED {
         let classes = protocol_classes(&mut builder, predicates, number, mask);
         protocols[usize::from(number)] = builder.slice(classes, mask);
+    }
+    // Protocols without ports that some entry names.
+    let named = predicates.iter().flat_map(Ports::numbers).map(|m| m.protocol);
+    for number in named.filter(|number| NAMED.iter().all(|(known, _)| known != number)) {
+        let classes = protocol_classes(&mut builder, predicates, number, 0);
+        protocols[usize::from(number)] = builder.slice(classes, 0);
     }
     let count = builder.signatures.len();
     let signatures = builder.signatures.into_keys().collect();
@@ -51,7 +57,7 @@ fn protocol_classes(
     mask: u16,
 ) -> Vec<PortClass> {
     let mut cuts = BTreeSet::from([0u32]);
-    for m in predicates.iter().flat_map(port_matches).filter(|m| m.protocol == number) {
+    for m in predicates.iter().flat_map(Ports::numbers).filter(|m| m.protocol == number) {
         cuts.insert(u32::from(m.first));
         cuts.insert(u32::from(m.last) + 1);
     }
@@ -73,17 +79,10 @@ fn protocol_classes(
 fn sweep(predicates: &[Ports], number: u8) -> Sweep {
     let mut sweep = Sweep::default();
     for (index, predicate) in predicates.iter().enumerate() {
-        let own = port_matches(predicate).iter().filter(|m| m.protocol == number);
+        let own = predicate.numbers().iter().filter(|m| m.protocol == number);
         sweep.add(index, own.map(|m| (m.first.into(), m.last.into())).collect());
     }
     sweep
-}
-
-fn port_matches(ports: &Ports) -> &[PortMatch] {
-    match ports {
-        Ports::Any => &[],
-        Ports::OneOf(list) => list,
-    }
 }
 
 fn signature(predicates: &[Ports], matches: impl Fn(&Ports) -> bool) -> BitSet {
@@ -119,7 +118,7 @@ impl Builder {
         if let Some(slice) = self.slices.get(&classes) {
             return *slice;
         }
-        // INVARIANT: at most five slices of 2^16 classes.
+        // INVARIANT: at most five slices of 2^16 classes, and 251 of one.
         let slice = PortSlice { base: self.classes.len() as u32, mask };
         self.classes.extend_from_slice(&classes);
         self.slices.insert(classes, slice);

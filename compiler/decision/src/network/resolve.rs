@@ -108,6 +108,12 @@ impl DirectionRules {
         Self { entries, levels, defaults, otherwise }
     }
 
+    /// Whether anything can be denied.
+    pub fn can_deny(&self) -> bool {
+        let denies = |entry: &OrderedEntry| entry.verdict == EntryVerdict::Deny;
+        !self.defaults.is_empty() || self.entries.iter().any(denies)
+    }
+
     /// The outcome for each of `count` classes of ports, among the entries at the
     /// places `about`, which were chosen by peer; `classes` are those that each
     /// predicate about ports matches.

@@ -1,13 +1,14 @@
 //! The world of an inventory: who is a subject, and who is a peer of whom.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use indexmap::IndexSet;
 use policyc_base::EntityId;
 use policyc_policy::inventory::{ByLabel, Identity, Inventory, NodeId};
-use policyc_policy::labels::{self, Label, Labels, Operator};
+use policyc_policy::labels::{self, Label, LabelSelector, Labels, Operator};
 use policyc_policy::network::eval::{peers_match, selects};
-use policyc_policy::network::{Dialect, Entity, Peer, Peers, Rule, Subject};
+use policyc_policy::network::{Dialect, Direction, Entity, Peer, Peers, PortName, Rule, Subject};
 
 use super::build::{Viewpoint, World, WorldSubject, build};
 use super::{NetworkDecision, SubjectKind};
@@ -31,8 +32,16 @@ pub fn decide(
     let by_label = ByLabel::new(inventory);
     let candidates = |peers: &Peers| candidates(peers, &by_label, inventory);
     let varies_at = |address| matches!(inventory.identify(address), Identity::Node(_));
+    let group_labels = |address: IpAddr| inventory.groups_at(address);
+    let frontends = inventory.services.frontends();
+    let services = frontends
+        .map(|(address, protocol, port, backends)| ((address, protocol, port), backends.to_vec()));
     let world = World {
         subjects,
+        named_ports: named_ports(rules, inventory, dialect),
+        services: services.collect(),
+        group_nets: inventory.groups.nets().collect(),
+        group_labels: &group_labels,
         viewpoints: seen_from.len(),
         known: known_addresses(inventory),
         matches: &matches,
@@ -71,11 +80,21 @@ fn candidates(peers: &Peers, by_label: &ByLabel<'_>, inventory: &Inventory) -> O
 fn varies(peers: &Peers) -> bool {
     let Peers::OneOf(peers) = peers else { return false };
     let reserved = |name: &str| -> Labels { [Label::reserved(name)].into_iter().collect() };
+    let with_apiserver = |labels: &Labels| -> Labels {
+        labels.iter().cloned().chain([Label::reserved("kube-apiserver")]).collect()
+    };
     let (host, remote) = (reserved("host"), reserved("remote-node"));
+    let differs = |selector: &LabelSelector, host: &Labels, remote: &Labels| {
+        selector.matches(host) != selector.matches(remote)
+    };
     peers.iter().any(|peer| match peer {
-        Peer::Endpoints(selector) => selector.matches(&host) != selector.matches(&remote),
+        Peer::Endpoints(selector) => {
+            differs(selector, &host, &remote)
+                || differs(selector, &with_apiserver(&host), &with_apiserver(&remote))
+        }
         Peer::Entity(entity) => matches!(entity, Entity::Host | Entity::RemoteNode),
-        Peer::Cidr { .. } => false,
+        Peer::Nodes { own, .. } => !own,
+        Peer::Cidr { .. } | Peer::CidrGroups { .. } | Peer::Services(_) => false,
     })
 }
 
@@ -89,12 +108,14 @@ fn subjects(
         let selected = selected.filter(|(_, r)| selects(&r.subject, identity, inventory));
         selected.map(|(i, _)| i).collect()
     };
+    let names = names(rules, Direction::Ingress);
     let of_workloads = rules_of_workloads(rules, inventory);
     let workloads = inventory.workloads.iter().zip(of_workloads);
     let workloads = workloads.map(|((id, workload), rules)| WorldSubject {
         name: workload.name.clone(),
         kind: SubjectKind::Workload,
         addresses: workload.addresses.clone(),
+        ports: own_ports(&names, Identity::Workload(id), inventory),
         rules,
         viewpoint: viewpoints.of(&workload.nodes, Identity::Workload(id)),
     });
@@ -105,6 +126,7 @@ fn subjects(
             name: node.name.clone(),
             kind: SubjectKind::Node,
             addresses: node.addresses.clone(),
+            ports: BTreeMap::new(),
             rules: selecting(identity),
             viewpoint: viewpoints.of(&[id], identity),
         }
@@ -130,10 +152,57 @@ fn rules_of_workloads(rules: &[Rule], inventory: &Inventory) -> Vec<Vec<usize>> 
     selecting
 }
 
+/// The names of ports that rules of a direction use.
+fn names(rules: &[Rule], direction: Direction) -> BTreeSet<&PortName> {
+    let entries = rules.iter().flat_map(|rule| &rule.entries);
+    entries
+        .filter(|e| e.direction == direction)
+        .flat_map(|e| e.ports.names())
+        .map(|n| &n.port)
+        .collect()
+}
+
+/// What names mean at a subject: its own ports.
+fn own_ports(
+    names: &BTreeSet<&PortName>,
+    identity: Identity,
+    inventory: &Inventory,
+) -> BTreeMap<PortName, u16> {
+    let number = |name: &&PortName| Some(((*name).clone(), inventory.own_port(identity, name)?));
+    names.iter().filter_map(number).collect()
+}
+
+/// What names mean at destinations, by address.
+fn named_ports(
+    rules: &[Rule],
+    inventory: &Inventory,
+    dialect: Dialect,
+) -> BTreeMap<PortName, BTreeMap<IpAddr, u16>> {
+    let mut named = BTreeMap::new();
+    for name in names(rules, Direction::Egress) {
+        let numbers: &mut BTreeMap<_, _> = named.entry(name.clone()).or_default();
+        for (id, workload) in inventory.workloads.iter() {
+            let identity = Identity::Workload(id);
+            let number = match dialect {
+                Dialect::Kubernetes => inventory.own_port(identity, name),
+                Dialect::Cilium119 | Dialect::Cilium120 => {
+                    inventory.port_of_identity(identity, name)
+                }
+            };
+            let Some(number) = number else { continue };
+            numbers.extend(workload.addresses.iter().map(|address| (*address, number)));
+        }
+    }
+    named
+}
+
 fn known_addresses(inventory: &Inventory) -> Vec<IpAddr> {
     let workloads = inventory.workloads.values().flat_map(|w| &w.addresses);
     let nodes = inventory.nodes.values().flat_map(|n| &n.addresses);
-    workloads.chain(nodes).copied().collect()
+    let services = inventory.services.iter().flat_map(|service| service.backends());
+    let frontends = inventory.services.frontends().map(|(address, ..)| address);
+    let known = workloads.chain(nodes).chain(&inventory.apiservers).copied();
+    known.chain(services).chain(frontends).collect()
 }
 
 /// Subjects on the same nodes see their peers alike; the first of them stands for

@@ -1,6 +1,6 @@
 //! `policyc explain`
 
-use policyc_policy::{network, tracing};
+use policyc_policy::tracing;
 
 use super::args::{ExplainArgs, FailOn};
 use super::{Error, Status, common, output};
@@ -27,10 +27,7 @@ pub(super) fn run(args: &ExplainArgs) -> Result<Status, Error> {
     let message = |error: who::FlowError| Error::Message(error.to_string());
     let port = who::port(port).map_err(message)?;
     let flows = who::flows(from, to, port, &policy.inventory).map_err(message)?;
-    let explanations = flows.iter().map(|flow| {
-        let verdict = network::eval(&policy.network, &policy.inventory, policy.dialect, flow);
-        explain::explain(&session, flow, &verdict)
-    });
+    let explanations = flows.iter().map(|flow| explain::explain(&session, &policy, flow));
     let explanations: Vec<_> = explanations.collect();
     match args.output {
         Format::Text => {

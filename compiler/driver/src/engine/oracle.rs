@@ -1,7 +1,7 @@
 //! The oracle as an engine.
 
 use policyc_policy::inventory::{Identity, Inventory};
-use policyc_policy::network::{self, Dialect, DirectionVerdict, Flow, Rule};
+use policyc_policy::network::{self, Dialect, DirectionVerdict, Flow, Reason, Rule};
 
 use super::{EndVerdict, Engine, EngineError, FlowVerdict};
 
@@ -26,14 +26,12 @@ impl Engine for Oracle<'_> {
         // What a pod of Kubernetes sends to itself meets no hook.
         let ends = [flow.source, flow.destination].map(|end| self.inventory.identify(end));
         let is_itself = self.dialect == Dialect::Kubernetes && ends[0] == ends[1];
-        let end = |identity, verdict: DirectionVerdict| {
-            let is_subject = identity != Identity::World && !is_itself;
+        let is_itself = is_itself && ends[0] != Identity::World;
+        let end = |verdict: DirectionVerdict| {
+            let is_subject = verdict.reason != Reason::NotASubject && !is_itself;
             let DirectionVerdict { allowed, reason, audited } = verdict;
             is_subject.then_some(EndVerdict { allowed, reason: Some(reason), audited })
         };
-        Ok(FlowVerdict {
-            egress: end(ends[0], verdict.egress),
-            ingress: end(ends[1], verdict.ingress),
-        })
+        Ok(FlowVerdict { egress: end(verdict.egress), ingress: end(verdict.ingress) })
     }
 }

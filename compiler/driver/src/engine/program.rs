@@ -74,13 +74,25 @@ impl<T: PacketEngine> Engine for T {
     }
 
     fn judge(&mut self, flow: &Flow) -> Result<FlowVerdict, EngineError> {
-        let mut ends = [None, None];
-        let runs = self.programs().runs(self.decision(), flow);
-        for (end, run) in ends.iter_mut().zip(runs) {
-            let answer = run.map(|run| self.run(&run)).transpose()?;
-            *end = answer.map(|answer| verdict(self.decision(), answer));
+        let (programs, flow) = (self.programs(), *flow);
+        if !self.decision().meets_hooks(&flow) {
+            return Ok(FlowVerdict { egress: None, ingress: None });
         }
-        let [egress, ingress] = ends;
+        let arrivals = self.decision().arrivals(&flow);
+        let mut judge = |flow: &Flow, direction| {
+            let run = programs.packet(self.decision(), flow, direction);
+            let answer = run.map(|run| self.run(&run)).transpose()?;
+            Ok(answer.map(|answer| verdict(self.decision(), answer)))
+        };
+        let egress = judge(&flow, Direction::Egress)?;
+        // Of several that a flow arrives at the first of the worst decides.
+        let harm = |end: &EndVerdict| (!end.allowed, end.audited.is_some());
+        let mut ingress: Option<EndVerdict> = None;
+        for flow in arrivals {
+            let end = judge(&flow, Direction::Ingress)?;
+            let is_worse = |end: &EndVerdict| ingress.is_none_or(|worst| harm(end) > harm(&worst));
+            ingress = end.filter(is_worse).or(ingress);
+        }
         Ok(FlowVerdict { egress, ingress })
     }
 }
@@ -130,30 +142,27 @@ impl ProgramSet {
         Some(Answer { allowed, decision: word.map(|word| (word & !ALLOW) as usize) })
     }
 
-    /// The runs that judge a flow: at the source and at the destination, where they
-    /// are subjects and the kind has a program.
-    fn runs(self, decision: &NetworkDecision, flow: &Flow) -> [Option<PacketRun>; 2] {
-        let ends = [(flow.source, Direction::Egress), (flow.destination, Direction::Ingress)];
-        if !decision.meets_hooks(flow) {
-            return [None, None];
-        }
-        ends.map(|(address, direction)| {
-            self.program(direction)?;
-            let mut subjects = decision.subjects.iter();
-            let subject = subjects.find(|s| s.addresses.contains(&address))?;
-            let packet = match self {
-                Self::Cgroup => frame::packet(flow),
-                Self::Tc | Self::Xdp => frame::ethernet(flow),
-            };
-            let ethertype = frame::ethertype(address);
-            Some(PacketRun {
-                direction,
-                packet,
-                ethertype,
-                linear: None,
-                attach: attach_id(subject.behaviour),
-            })
-        })
+    /// The packet of a flow where the source or the destination is attached, if that end
+    /// is a subject and the kind has a program.
+    fn packet(
+        self,
+        decision: &NetworkDecision,
+        flow: &Flow,
+        direction: Direction,
+    ) -> Option<PacketRun> {
+        self.program(direction)?;
+        let address = match direction {
+            Direction::Egress => flow.source,
+            Direction::Ingress => flow.destination,
+        };
+        let subject = decision.subject_at(address)?;
+        let packet = match self {
+            Self::Cgroup => frame::packet(flow),
+            Self::Tc | Self::Xdp => frame::ethernet(flow),
+        };
+        let (ethertype, linear) = (frame::ethertype(address), None);
+        let attach = attach_id(subject.behaviour);
+        Some(PacketRun { direction, packet, ethertype, linear, attach })
     }
 }
 

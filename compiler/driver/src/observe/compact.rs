@@ -28,7 +28,10 @@ fn verdict_line(verdict: &Verdict, manifest: Option<&Manifest>, clock: &Clock) -
     let packet = packet::head(&verdict.head, verdict.from_network_header);
     let flow = packet.as_ref().map_or_else(|| "not IP".to_owned(), |p| flow(p, manifest));
     let why = why(manifest, verdict.decision);
-    format!("{time} {outcome:<9} {direction:<7} {flow} {why}\n")
+    let decision = manifest.and_then(|m| m.decisions.get(verdict.decision as usize));
+    let log = decision.and_then(|d| d.log.as_ref()).map(|log| format!(" log {log:?}"));
+    let log = log.unwrap_or_default();
+    format!("{time} {outcome:<9} {direction:<7} {flow} {why}{log}\n")
 }
 
 /// `shop/web (10.1.0.2:49152) -> shop/db (10.1.0.3:5432) TCP SYN`

@@ -32,6 +32,7 @@ fn verdict_value(verdict: &Verdict, manifest: Option<&Manifest>, clock: &Clock) 
     let packet = packet::head(&verdict.head, verdict.from_network_header);
     let name = |address| manifest.and_then(|m| subject_at(m, address)).map(|s| s.name.clone());
     let reason = manifest.and_then(|m| m.decisions.get(verdict.decision as usize));
+    let log = reason.and_then(|decision| decision.log.clone());
     let reason = reason.map(|d| serde_json::to_value(d.reason).unwrap_or_default());
     let flow = packet.map(|p| {
         json!({
@@ -50,6 +51,7 @@ fn verdict_value(verdict: &Verdict, manifest: Option<&Manifest>, clock: &Clock) 
         "flow": flow,
         "reason": reason,
         "by": rule(manifest, verdict.decision),
+        "log": log,
         "attach": verdict.attach,
         "generation": verdict.generation,
         "bytes": verdict.length,

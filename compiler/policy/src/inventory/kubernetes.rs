@@ -88,7 +88,7 @@ fn pod_addresses(status: &mut Fields<'_>, sink: &mut Sink) -> Vec<Spanned<IpAddr
     result
 }
 
-fn container_ports(spec: &mut Fields<'_>, sink: &mut Sink) -> Vec<NamedPort> {
+pub(super) fn container_ports(spec: &mut Fields<'_>, sink: &mut Sink) -> Vec<NamedPort> {
     let containers: &[Arc<Node>] = spec.list("containers", sink).unwrap_or(&[]);
     let mut result = Vec::new();
     for container in containers {
@@ -110,21 +110,24 @@ pub(super) fn named_port(
     fields.require(number, sink);
     let port = fields.integer(number, 1..=65_535, sink);
     let name = fields.string("name", sink);
-    let protocol = match fields.string("protocol", sink) {
-        None => protocol::TCP,
-        Some(text) => match text.value {
-            "TCP" => protocol::TCP,
-            "UDP" => protocol::UDP,
-            "SCTP" => protocol::SCTP,
-            other => {
-                let message = format!("`{}` is no protocol with ports", shorten(other));
-                sink.push(Diagnostic::error(codes::PROTOCOL_INVALID, text.span, message));
-                return None;
-            }
-        },
-    };
+    let protocol = protocol_of(fields, sink)?;
     // INVARIANT: the range above fits into 16 bits.
     Some(NamedPort { name: name?.value.to_owned(), port: port?.value as u16, protocol })
+}
+
+/// The field `protocol`; TCP without it.
+pub(super) fn protocol_of(fields: &mut Fields<'_>, sink: &mut Sink) -> Option<u8> {
+    let Some(text) = fields.string("protocol", sink) else { return Some(protocol::TCP) };
+    match text.value {
+        "TCP" => Some(protocol::TCP),
+        "UDP" => Some(protocol::UDP),
+        "SCTP" => Some(protocol::SCTP),
+        other => {
+            let message = format!("`{}` is no protocol with ports", shorten(other));
+            sink.push(Diagnostic::error(codes::PROTOCOL_INVALID, text.span, message));
+            None
+        }
+    }
 }
 
 pub(super) fn host(node: &Node, sink: &mut Sink) -> Option<Host> {

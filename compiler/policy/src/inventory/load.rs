@@ -8,8 +8,11 @@ use policyc_base::{Diagnostic, FileId, Sink, SourceMap, Span, Spanned};
 
 use super::kubernetes::{self, Host, Namespace, Pod};
 use super::management::Management;
+use super::ports::PortNames;
+use super::service_doc::{self, ServiceDoc, SliceDoc};
 use super::workload::{self, WorkloadDoc};
-use super::{Identity, Inventory, Node, NodeId, Workload};
+use super::{CidrGroup, Identity, Inventory, Node, NodeId, Workload};
+use super::{endpoints, external, groups, template};
 use crate::codes;
 use crate::documents::{self, Document};
 use crate::kinds::{self, Role};
@@ -39,6 +42,10 @@ struct Loader {
     hosts: Vec<Host>,
     pods: Vec<Pod>,
     workloads: Vec<WorkloadDoc>,
+    templates: Vec<Pod>,
+    services: Vec<ServiceDoc>,
+    slices: Vec<SliceDoc>,
+    groups: Vec<CidrGroup>,
     complete: Option<Spanned<bool>>,
     management: Option<Management>,
     skipped: BTreeMap<&'static str, usize>,
@@ -49,6 +56,11 @@ impl Loader {
         let Some(kind) = kinds::of(document, sink) else { return };
         match (kind.role, kind.name) {
             (Role::Ignored, name) => *self.skipped.entry(name).or_default() += 1,
+            (Role::Group, _) => self.groups.extend(groups::read(&document.node, sink)),
+            (_, "Groups") => self.groups.extend(external::read(&document.node, sink)),
+            (_, "Service") => self.services.extend(service_doc::service(&document.node, sink)),
+            (_, "EndpointSlice") => self.slices.extend(service_doc::slice(&document.node, sink)),
+            (Role::Controller, _) => self.templates.extend(template::read(&document.node, sink)),
             (_, "Namespace") => {
                 let read = kubernetes::namespace(&document.node, sink);
                 self.namespaces.extend(read.map(|Namespace { name, labels }| (name, labels)));
@@ -100,6 +112,14 @@ impl Loader {
         }
         for doc in self.workloads {
             add_workload(doc, &self.namespaces, &mut inventory, &mut owners, sink);
+        }
+        for pod in self.templates.into_iter().filter(|pod| !pod.host_network) {
+            add_template(pod, &self.namespaces, &mut inventory);
+        }
+        inventory.port_names = PortNames::new(&inventory.workloads);
+        endpoints::add(self.services, self.slices, &mut inventory, sink);
+        for group in self.groups {
+            inventory.groups.add(group, sink);
         }
         inventory
     }
@@ -216,14 +236,37 @@ fn add_workload(
     let hosts = inventory.nodes.iter();
     let is_local = |node: &Node| doc.hosts.as_ref().is_some_and(|h| h.matches(&node.labels));
     let nodes = hosts.filter(|(_, node)| is_local(node)).map(|(id, _)| id).collect();
+    let labels = match doc.reserved {
+        Some(name) => [Label::reserved(name)].into_iter().collect(),
+        None => derive(&doc.meta, doc.labels, doc.service_account.as_deref(), namespaces),
+    };
     let workload = Workload {
-        labels: derive(&doc.meta, doc.labels, doc.service_account.as_deref(), namespaces),
+        labels,
         addresses: owners.claim(&name, doc.addresses, sink),
         ports: doc.ports,
         nodes,
         is_placed: doc.hosts.is_some(),
         attach: doc.attach,
         span: doc.meta.span(),
+        name,
+    };
+    push(workload, inventory);
+}
+
+/// Pods that are not there yet. Whoever has the name already says more.
+fn add_template(pod: Pod, namespaces: &BTreeMap<String, Vec<Label>>, inventory: &mut Inventory) {
+    let name = full_name(&pod.meta);
+    if inventory.lookup(&name).is_some() {
+        return;
+    }
+    let workload = Workload {
+        labels: derive(&pod.meta, pod.labels, pod.service_account.as_deref(), namespaces),
+        addresses: Vec::new(),
+        ports: pod.ports,
+        nodes: Vec::new(),
+        is_placed: true,
+        attach: None,
+        span: pod.meta.span(),
         name,
     };
     push(workload, inventory);
@@ -247,11 +290,11 @@ fn is_new(name: &str, span: Span, inventory: &Inventory, sink: &mut Sink) -> boo
     false
 }
 
-fn namespace_of(meta: &Meta) -> &str {
+pub(super) fn namespace_of(meta: &Meta) -> &str {
     meta.namespace.as_ref().map_or(DEFAULT, |n| n.value.as_str())
 }
 
-fn full_name(meta: &Meta) -> String {
+pub(super) fn full_name(meta: &Meta) -> String {
     format!("{}/{}", namespace_of(meta), meta.name.value)
 }
 

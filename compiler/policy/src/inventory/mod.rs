@@ -5,21 +5,34 @@
 //! Does not know: policies.
 
 mod by_label;
+mod endpoints;
+mod external;
+mod groups;
 mod kubernetes;
 mod load;
 mod management;
+mod ports;
+mod service;
+mod service_doc;
+mod template;
 mod workload;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use policyc_base::{PrimaryMap, Span, entity};
 
 use crate::labels::Labels;
+use crate::network::{PortName, ServiceSelector};
 
 pub use by_label::ByLabel;
+pub(crate) use external::reference as group_reference;
+pub(crate) use groups::read as read_group;
+pub use groups::{CidrGroup, Groups};
 pub use load::load;
 pub use management::Management;
+use ports::PortNames;
+pub use service::{Backend, Endpoint, Service, ServicePort, Services};
 
 entity!(
     /// A workload of the inventory.
@@ -63,6 +76,13 @@ pub struct NamedPort {
     pub port: u16,
     /// IP protocol number.
     pub protocol: u8,
+}
+
+impl NamedPort {
+    /// Whether it is the port of this name.
+    fn is(&self, name: &PortName) -> bool {
+        self.protocol == name.protocol && self.name.eq_ignore_ascii_case(&name.name)
+    }
 }
 
 /// Where a workload's traffic can be met.
@@ -115,8 +135,15 @@ pub struct Inventory {
     pub management: Option<Management>,
     /// How many documents of kinds that do not matter were skipped.
     pub skipped: BTreeMap<&'static str, usize>,
+    /// The CIDR groups.
+    pub groups: Groups,
+    /// The services.
+    pub services: Services,
+    /// The addresses of the API server.
+    pub apiservers: BTreeSet<IpAddr>,
     by_address: BTreeMap<IpAddr, Identity>,
     by_name: BTreeMap<String, Identity>,
+    port_names: PortNames,
 }
 
 impl Inventory {
@@ -143,5 +170,35 @@ impl Inventory {
             Identity::Node(id) => id == node,
             Identity::World => false,
         }
+    }
+
+    /// Whether the API server listens at the address.
+    pub fn is_apiserver(&self, address: IpAddr) -> bool {
+        self.apiservers.contains(&address)
+    }
+
+    /// The labels of the CIDR groups that an address is in.
+    pub fn groups_at(&self, address: IpAddr) -> Labels {
+        self.groups.labels_at(address)
+    }
+
+    /// The services that a policy names.
+    pub fn services_named<'a>(&'a self, selector: &ServiceSelector) -> Vec<&'a Service> {
+        self.services.named(selector)
+    }
+
+    /// The number of a workload's port; nothing if it has none of this name, or
+    /// several.
+    pub fn own_port(&self, identity: Identity, name: &PortName) -> Option<u16> {
+        let Identity::Workload(id) = identity else { return None };
+        ports::the_only(self.workloads[id].ports.iter().filter(|port| port.is(name)))
+    }
+
+    /// The number that a port has at all workloads with one set of labels; nothing if
+    /// it is at none of them, or not the same everywhere. That is how Cilium
+    /// resolves the names of a destination.
+    pub fn port_of_identity(&self, identity: Identity, name: &PortName) -> Option<u16> {
+        let Identity::Workload(id) = identity else { return None };
+        self.port_names.number(&self.workloads[id].labels, name)
     }
 }

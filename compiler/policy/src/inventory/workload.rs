@@ -11,7 +11,7 @@ use crate::codes;
 use crate::labels::{Label, LabelSelector};
 use crate::meta::{self, Meta};
 use crate::selector;
-use crate::yaml::{Fields, Node, decode};
+use crate::yaml::{Fields, Node, decode, shorten};
 
 /// What a Workload says.
 pub(super) struct WorkloadDoc {
@@ -22,7 +22,12 @@ pub(super) struct WorkloadDoc {
     pub(super) service_account: Option<String>,
     pub(super) hosts: Option<LabelSelector>,
     pub(super) attach: Option<Attach>,
+    /// The identity that an engine reserves for it, in place of labels.
+    pub(super) reserved: Option<&'static str>,
 }
+
+/// The identities that a workload can have in place of labels.
+const RESERVED: [&str; 4] = ["health", "ingress", "init", "unmanaged"];
 
 pub(super) fn workload(node: &Node, sink: &mut Sink) -> Option<WorkloadDoc> {
     let mut fields = object(node, "a workload", sink)?;
@@ -40,10 +45,21 @@ pub(super) fn workload(node: &Node, sink: &mut Sink) -> Option<WorkloadDoc> {
     let service_account = spec.string("serviceAccount", sink).map(|s| s.value.to_owned());
     let hosts = selector::field(&mut spec, "hosts", sink).map(|s| selector::check(&s, sink));
     let attach = attach(&mut spec, sink);
+    let reserved = spec.string("reserved", sink).and_then(|text| reserved(text, sink));
     spec.finish(sink);
     let (meta, labels) = meta?;
     let labels = read_labels(labels, sink);
-    Some(WorkloadDoc { meta, labels, addresses, ports, service_account, hosts, attach })
+    Some(WorkloadDoc { meta, labels, addresses, ports, service_account, hosts, attach, reserved })
+}
+
+fn reserved(text: Spanned<&str>, sink: &mut Sink) -> Option<&'static str> {
+    let found = RESERVED.into_iter().find(|name| *name == text.value);
+    if found.is_none() {
+        let message = format!("`{}` is no identity that is reserved", shorten(text.value));
+        let finding = Diagnostic::error(codes::RESERVED_INVALID, text.span, message);
+        sink.push(finding.with_help(format!("write one of {}", RESERVED.join(", "))));
+    }
+    found
 }
 
 /// The fields of an object of ours, `apiVersion` and `kind` taken.

@@ -6,20 +6,38 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
+use super::service;
 use super::types::{
-    Dialect, Direction, DirectionVerdict, Entity, Entry, EntryVerdict, Flow, Peer, Peers, Ports,
-    Reason, Rule, Subject, Verdict,
+    Dialect, Direction, DirectionVerdict, Entity, Entry, EntryVerdict, Flow, NamedRange, Peer,
+    Peers, PortMatch, PortName, Ports, Reason, Rule, Subject, Verdict,
 };
 use crate::inventory::{Identity, Inventory};
-use crate::labels::{Label, Labels};
+use crate::labels::{Label, LabelSelector, Labels, RESERVED};
 
-/// The verdict on a flow: egress of the source and ingress of the destination.
+/// The verdict on a flow: egress of the source and ingress of the destination. A flow
+/// to a service is judged by all of its backends: see [`super::service`].
 pub fn eval(rules: &[Rule], inventory: &Inventory, dialect: Dialect, flow: &Flow) -> Verdict {
-    let judge = |direction| judge(rules, inventory, dialect, flow, direction);
-    Verdict { egress: judge(Direction::Egress), ingress: judge(Direction::Ingress) }
+    let egress = service::departures(flow, inventory);
+    let ingress = service::arrivals(flow, inventory, dialect);
+    let judge = |flow: &Flow, direction| judge(rules, inventory, dialect, flow, direction);
+    let egress = egress.iter().map(|flow| judge(flow, Direction::Egress));
+    let ingress = ingress.iter().map(|flow| judge(flow, Direction::Ingress));
+    Verdict { egress: all(egress), ingress: all(ingress) }
 }
 
-fn judge(
+/// What all verdicts come to: the first of the worst decides.
+fn all(verdicts: impl Iterator<Item = DirectionVerdict>) -> DirectionVerdict {
+    let verdicts = verdicts.filter(|verdict| verdict.reason != Reason::NotASubject);
+    let worst = verdicts.reduce(|worst, next| {
+        let harm = |verdict: &DirectionVerdict| (!verdict.allowed, verdict.audited.is_some());
+        if harm(&next) > harm(&worst) { next } else { worst }
+    });
+    worst.unwrap_or(allowed(Reason::NotASubject))
+}
+
+pub(super) fn judge(
     rules: &[Rule],
     inventory: &Inventory,
     dialect: Dialect,
@@ -44,7 +62,11 @@ fn judge(
         .iter()
         .flat_map(|rule| rule.entries.iter().map(|entry| (*rule, entry)))
         .filter(|(_, entry)| entry.direction == direction)
-        .filter(|(_, entry)| ports_match(&entry.ports, flow.protocol, flow.port))
+        .filter(|(_, entry)| {
+            let number =
+                |name: &PortName| named(direction, subject, peer, name, inventory, dialect);
+            ports_match(&entry.ports, flow.protocol, flow.port, number)
+        })
         .filter(|(_, entry)| peers_match(&entry.peers, subject, peer, other, inventory, dialect))
         .collect();
     matching.sort_by_key(|(_, entry)| (entry.tier, entry.priority, entry.verdict));
@@ -136,14 +158,53 @@ pub fn peer_matches(
             selector.matches(&labels_of(identity, subject, address, inventory))
         }
         Peer::Cidr { net, except } => {
-            // In Cilium a prefix selects addresses that nobody in the cluster has.
-            let selectable = dialect == Dialect::Kubernetes || identity == Identity::World;
-            selectable
+            prefixes_select(identity, dialect)
                 && net.contains(&address)
                 && !except.iter().any(|hole| hole.contains(&address))
         }
         Peer::Entity(entity) => entity_matches(*entity, subject, identity, address, inventory),
+        Peer::Nodes { selector, own } => match identity {
+            Identity::Node(id) => {
+                (*own || !is_host(identity, subject, inventory))
+                    && selector.matches(&inventory.nodes[id].labels)
+            }
+            _ => false,
+        },
+        Peer::CidrGroups { selector, except } => {
+            // Whom prefixes cannot select has no labels of theirs, which no exception
+            // takes away.
+            if !prefixes_select(identity, dialect) {
+                return selector.matches(&Labels::default());
+            }
+            in_groups(selector, except, address, &inventory.groups_at(address))
+        }
+        Peer::Services(services) => {
+            let found = inventory.services_named(services);
+            found.into_iter().any(|service| match &service.selector {
+                Some(pods) => pods.matches(&labels_of(identity, subject, address, inventory)),
+                // Its backends are prefixes of one address.
+                None => {
+                    prefixes_select(identity, dialect)
+                        && service.backends().any(|backend| backend == address)
+                }
+            })
+        }
     }
+}
+
+/// In Cilium a prefix selects addresses that nobody in the cluster has.
+fn prefixes_select(identity: Identity, dialect: Dialect) -> bool {
+    dialect == Dialect::Kubernetes || identity == Identity::World
+}
+
+/// Whether an address with these labels of CIDR groups is meant.
+pub fn in_groups(
+    selector: &LabelSelector,
+    except: &[IpNet],
+    address: IpAddr,
+    labels: &Labels,
+) -> bool {
+    selector.matches(labels) && !except.iter().any(|hole| hole.contains(&address))
 }
 
 fn entity_matches(
@@ -154,23 +215,24 @@ fn entity_matches(
     inventory: &Inventory,
 ) -> bool {
     let world = identity == Identity::World;
+    let reserved = |name| labels_of(identity, subject, address, inventory).has(RESERVED, name);
     match entity {
         Entity::All => true,
         Entity::World => world,
         Entity::WorldIpv4 => world && address.is_ipv4(),
         Entity::WorldIpv6 => world && address.is_ipv6(),
-        Entity::Cluster => !world,
+        // An inventory is about one cluster.
+        Entity::Cluster | Entity::ClusterMesh => !world || reserved("kube-apiserver"),
         Entity::Host => is_host(identity, subject, inventory),
         Entity::RemoteNode => {
             matches!(identity, Identity::Node(_)) && !is_host(identity, subject, inventory)
         }
-        // Nobody that an inventory knows.
-        Entity::KubeApiserver
-        | Entity::Init
-        | Entity::Ingress
-        | Entity::Health
-        | Entity::Unmanaged
-        | Entity::None => false,
+        Entity::KubeApiserver => reserved("kube-apiserver"),
+        Entity::Init => reserved("init"),
+        Entity::Ingress => reserved("ingress"),
+        Entity::Health => reserved("health"),
+        Entity::Unmanaged => reserved("unmanaged"),
+        Entity::None => false,
     }
 }
 
@@ -187,22 +249,42 @@ fn labels_of(
     address: IpAddr,
     inventory: &Inventory,
 ) -> Cow<'_, Labels> {
-    let reserved = |name: &str| Cow::Owned([Label::reserved(name)].into_iter().collect());
-    match identity {
-        Identity::Workload(id) => Cow::Borrowed(&inventory.workloads[id].labels),
-        Identity::Node(_) if is_host(identity, subject, inventory) => reserved("host"),
-        Identity::Node(_) => reserved("remote-node"),
-        Identity::World if address.is_ipv4() => reserved("world-ipv4"),
-        Identity::World => reserved("world-ipv6"),
+    let name = match identity {
+        Identity::Workload(id) => return Cow::Borrowed(&inventory.workloads[id].labels),
+        Identity::Node(_) if is_host(identity, subject, inventory) => "host",
+        Identity::Node(_) => "remote-node",
+        Identity::World if address.is_ipv4() => "world-ipv4",
+        Identity::World => "world-ipv6",
+    };
+    let apiserver = inventory.is_apiserver(address).then_some("kube-apiserver");
+    Cow::Owned([name].into_iter().chain(apiserver).map(Label::reserved).collect())
+}
+
+/// What a port's name means between a subject and a peer: the destination says.
+fn named(
+    direction: Direction,
+    subject: Identity,
+    peer: Identity,
+    name: &PortName,
+    inventory: &Inventory,
+    dialect: Dialect,
+) -> Option<u16> {
+    match direction {
+        Direction::Ingress => inventory.own_port(subject, name),
+        Direction::Egress if dialect == Dialect::Kubernetes => inventory.own_port(peer, name),
+        Direction::Egress => inventory.port_of_identity(peer, name),
     }
 }
 
-/// Whether the ports of an entry include this protocol and port or type.
-pub fn ports_match(ports: &Ports, protocol: u8, port: u16) -> bool {
-    match ports {
-        Ports::Any => true,
-        Ports::OneOf(matches) => {
-            matches.iter().any(|m| m.protocol == protocol && (m.first..=m.last).contains(&port))
-        }
-    }
+/// Whether the ports of an entry include this protocol and port or type; `number`
+/// says what names mean.
+pub fn ports_match(
+    ports: &Ports,
+    protocol: u8,
+    port: u16,
+    number: impl Fn(&PortName) -> Option<u16>,
+) -> bool {
+    let includes = |m: &PortMatch| m.protocol == protocol && (m.first..=m.last).contains(&port);
+    let named = |range: &NamedRange| number(&range.port).is_some_and(|n| includes(&range.from(n)));
+    *ports == Ports::Any || ports.numbers().iter().any(includes) || ports.names().iter().any(named)
 }

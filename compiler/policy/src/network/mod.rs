@@ -5,15 +5,24 @@ pub mod doc;
 pub mod eval;
 pub mod lint;
 pub mod manner;
+pub mod service;
 pub mod types;
+pub mod unknown;
 
-use policyc_base::{OriginTable, Sink};
+use ipnet::IpNet;
+use policyc_base::{OriginTable, Sink, Spanned};
 
 use crate::kinds::Role;
 use crate::yaml::Node;
 
 pub use eval::eval;
 pub use types::*;
+
+/// A prefix with its length, host bits cleared.
+pub(crate) fn prefix(text: &Spanned<String>, sink: &mut Sink) -> Option<IpNet> {
+    let (dialect, mut origins) = (Dialect::default(), OriginTable::new());
+    check::prefix(text, &mut check::Context { dialect, origins: &mut origins, sink })
+}
 
 /// The namespace of objects that name none.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -45,8 +54,7 @@ fn read_rules(
 ) -> Option<(doc::Meta, Vec<Rule>)> {
     let namespaced = |mut meta: doc::Meta| {
         let span = meta.name.span;
-        meta.namespace
-            .get_or_insert_with(|| policyc_base::Spanned::new(DEFAULT_NAMESPACE.to_owned(), span));
+        meta.namespace.get_or_insert_with(|| Spanned::new(DEFAULT_NAMESPACE.to_owned(), span));
         meta
     };
     match role {

@@ -110,6 +110,7 @@ pub enum Entity {
     WorldIpv4,
     WorldIpv6,
     Cluster,
+    ClusterMesh,
     Host,
     RemoteNode,
     KubeApiserver,
@@ -128,6 +129,7 @@ impl Entity {
         ("world-ipv4", Self::WorldIpv4),
         ("world-ipv6", Self::WorldIpv6),
         ("cluster", Self::Cluster),
+        ("cluster-mesh", Self::ClusterMesh),
         ("host", Self::Host),
         ("remote-node", Self::RemoteNode),
         ("kube-apiserver", Self::KubeApiserver),
@@ -154,6 +156,41 @@ pub enum Peer {
     },
     /// A fixed group.
     Entity(Entity),
+    /// Nodes, by their labels.
+    Nodes {
+        /// Which.
+        selector: LabelSelector,
+        /// Whether the subject's own can be among them.
+        own: bool,
+    },
+    /// Whoever the labels of CIDR groups speak of.
+    CidrGroups {
+        /// A selector of labels of the source `cidrgroup`. An address has those of the
+        /// groups it is in; whoever is in none satisfies what asks for absence.
+        selector: LabelSelector,
+        /// Prefixes that are left out.
+        except: Vec<IpNet>,
+    },
+    /// The backends of services.
+    Services(ServiceSelector),
+}
+
+/// Which services a policy names.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ServiceSelector {
+    /// The namespace; any if there is none.
+    pub namespace: Option<String>,
+    /// Which services of it.
+    pub services: ServiceMatch,
+}
+
+/// How a policy names services.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum ServiceMatch {
+    /// By name.
+    Name(String),
+    /// By their labels.
+    Labels(LabelSelector),
 }
 
 /// The peers of an entry.
@@ -169,12 +206,26 @@ pub enum Peers {
 pub mod protocol {
     /// ICMP, RFC 792.
     pub const ICMP: u8 = 1;
+    /// IGMP, RFC 9776.
+    pub const IGMP: u8 = 2;
+    /// IPv4 in IPv4, RFC 2003.
+    pub const IPIP: u8 = 4;
     /// TCP, RFC 9293.
     pub const TCP: u8 = 6;
     /// UDP, RFC 768.
     pub const UDP: u8 = 17;
+    /// IPv6 in IPv4 or IPv6, RFC 2473.
+    pub const IPV6: u8 = 41;
+    /// Generic routing encapsulation, RFC 2784.
+    pub const GRE: u8 = 47;
+    /// Encapsulating security payload, RFC 4303.
+    pub const ESP: u8 = 50;
+    /// Authentication header, RFC 4302.
+    pub const AH: u8 = 51;
     /// ICMPv6, RFC 4443.
     pub const ICMPV6: u8 = 58;
+    /// VRRP, RFC 9568.
+    pub const VRRP: u8 = 112;
     /// SCTP, RFC 9260.
     pub const SCTP: u8 = 132;
 }
@@ -197,6 +248,62 @@ pub enum Ports {
     Any,
     /// One of these; an empty list matches nothing.
     OneOf(Vec<PortMatch>),
+    /// One of these, some of which have names: what a name means depends on whose
+    /// port it is.
+    Named {
+        /// Those that are numbers.
+        numbers: Vec<PortMatch>,
+        /// The others; not empty.
+        names: Vec<NamedRange>,
+    },
+}
+
+impl Ports {
+    /// One of these numbers and names.
+    pub fn of(numbers: Vec<PortMatch>, names: Vec<NamedRange>) -> Self {
+        if names.is_empty() { Self::OneOf(numbers) } else { Self::Named { numbers, names } }
+    }
+
+    /// Those that are numbers; none where every port is meant.
+    pub fn numbers(&self) -> &[PortMatch] {
+        match self {
+            Self::Any => &[],
+            Self::OneOf(numbers) | Self::Named { numbers, .. } => numbers,
+        }
+    }
+
+    /// Those that are names.
+    pub fn names(&self) -> &[NamedRange] {
+        match self {
+            Self::Any | Self::OneOf(_) => &[],
+            Self::Named { names, .. } => names,
+        }
+    }
+}
+
+/// Ports from one with a name on.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct NamedRange {
+    /// The first.
+    pub port: PortName,
+    /// The last, host byte order; if the first is not below, only the first is meant.
+    pub end: u16,
+}
+
+impl NamedRange {
+    /// What is meant where the name stands for a number, host byte order.
+    pub fn from(&self, number: u16) -> PortMatch {
+        PortMatch { protocol: self.port.protocol, first: number, last: self.end.max(number) }
+    }
+}
+
+/// A port by name: what it means, the destination's own ports say.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PortName {
+    /// IP protocol number.
+    pub protocol: u8,
+    /// The name, in lower case.
+    pub name: String,
 }
 
 /// One allow, deny or pass.

@@ -5,21 +5,48 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use policyc_base::{Diagnostic, Spanned};
 
-use super::Context;
+use super::{Context, selector};
 use crate::codes;
 use crate::network::doc::CidrDoc;
 use crate::network::types::{Dialect, Peer};
 use crate::yaml::shorten;
 
 pub(super) fn peer(doc: &CidrDoc, cx: &mut Context<'_>) -> Option<Peer> {
-    let Some(cidr) = &doc.cidr else {
-        let message = "a CIDR set element needs `cidr`";
-        cx.error(codes::CIDR_SET, doc.span, message);
-        return None;
-    };
-    let net = prefix(cidr, cx);
-    let except: Vec<_> = doc.except.iter().filter_map(|e| exception(e, net, cx)).collect();
-    (except.len() == doc.except.len()).then_some(Peer::Cidr { net: net?, except })
+    match (&doc.cidr, &doc.group, &doc.groups) {
+        (Some(cidr), None, None) => {
+            let net = prefix(cidr, cx);
+            let except: Vec<_> = doc.except.iter().filter_map(|e| exception(e, net, cx)).collect();
+            (except.len() == doc.except.len()).then_some(Peer::Cidr { net: net?, except })
+        }
+        (None, Some(name), None) => {
+            let selector = selector::group(&name.value);
+            let except = exceptions(doc, cx)?;
+            Some(Peer::CidrGroups { selector, except })
+        }
+        (None, None, Some(labels)) => {
+            let selector = selector::groups(labels, cx);
+            let except = exceptions(doc, cx)?;
+            Some(Peer::CidrGroups { selector, except })
+        }
+        (None, None, None) => {
+            let message = "a CIDR set element needs one of `cidr`, `cidrGroupRef` and \
+                           `cidrGroupSelector`";
+            cx.error(codes::CIDR_SET, doc.span, message);
+            None
+        }
+        _ => {
+            let message = "a CIDR set element has one of `cidr`, `cidrGroupRef` and \
+                           `cidrGroupSelector`, not several";
+            cx.error(codes::CIDR_SET, doc.span, message);
+            None
+        }
+    }
+}
+
+/// The exceptions of groups, which may lie anywhere.
+fn exceptions(doc: &CidrDoc, cx: &mut Context<'_>) -> Option<Vec<IpNet>> {
+    let except: Vec<_> = doc.except.iter().filter_map(|text| prefix(text, cx)).collect();
+    (except.len() == doc.except.len()).then_some(except)
 }
 
 fn exception(text: &Spanned<String>, net: Option<IpNet>, cx: &mut Context<'_>) -> Option<IpNet> {
@@ -34,7 +61,7 @@ fn exception(text: &Spanned<String>, net: Option<IpNet>, cx: &mut Context<'_>) -
 }
 
 /// The prefix, host bits cleared.
-pub(super) fn prefix(text: &Spanned<String>, cx: &mut Context<'_>) -> Option<IpNet> {
+pub(in crate::network) fn prefix(text: &Spanned<String>, cx: &mut Context<'_>) -> Option<IpNet> {
     if let Ok(net) = text.value.parse::<IpNet>() {
         return no_mapped(net, text, cx).map(|net| truncated(net, text, cx));
     }

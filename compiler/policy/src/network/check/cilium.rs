@@ -4,12 +4,15 @@ use policyc_base::{Diagnostic, Span, Spanned};
 
 use super::{Context, cidr, icmp, ports, selector};
 use crate::codes;
-use crate::network::doc::{CidrDoc, CiliumDoc, EntryDoc, ListDoc, RuleDoc, Section};
+use crate::network::doc::{CidrDoc, CiliumDoc, EntryDoc, ListDoc, RuleDoc, Section, ServiceDoc};
 use crate::network::types::{
     Direction, Entity, Entry, EntryVerdict, Manner, Peer, Peers, PerDirection, Ports, Rule,
-    Subject, Tier,
+    ServiceMatch, ServiceSelector, Subject, Tier,
 };
 use crate::yaml::{closest, shorten};
+
+/// Most characters of `log.value`.
+const MAX_LOG: usize = 32;
 
 /// Which of the two kinds a document is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,8 +57,27 @@ fn rule(doc: &RuleDoc, name: &str, scope: Scope<'_>, cx: &mut Context<'_>) -> Op
         cx.error(codes::SECTION_MISSING, doc.span, message);
     }
     let default_deny = default_deny(doc, cx);
+    if let Some(log) = doc.log.as_ref().and_then(|text| log(text, cx)) {
+        let told = entries.iter().map(|entry| entry.origin).chain([origin]);
+        told.for_each(|origin| cx.origins.set_log(origin, log));
+    }
     let manner = Manner::default();
     Some(Rule { subject: subject?, default_deny, entries, manner, origin })
+}
+
+/// What is told beside the rule's verdicts.
+fn log<'d>(text: &'d Spanned<String>, cx: &mut Context<'_>) -> Option<&'d str> {
+    let length = text.value.chars().count();
+    if length > MAX_LOG {
+        let message = format!("`log` has {length} characters, and at most {MAX_LOG} are allowed");
+        cx.error(codes::LOG_VALUE, text.span, message);
+        return None;
+    }
+    if text.value.chars().any(char::is_control) {
+        cx.error(codes::LOG_VALUE, text.span, "`log` has characters that cannot be printed");
+        return None;
+    }
+    Some(&text.value)
 }
 
 fn subject(doc: &RuleDoc, scope: Scope<'_>, cx: &mut Context<'_>) -> Option<Subject> {
@@ -116,7 +138,7 @@ fn entry(
     cx: &mut Context<'_>,
 ) -> Option<Entry> {
     check_combination(doc, cx);
-    let peers = peers(doc, section, scope, cx);
+    let peers = peers(doc, scope, cx);
     let ports = ports_of(doc, cx);
     if peers == Peers::Any && ports == Ports::Any {
         if section.deny {
@@ -137,9 +159,16 @@ fn peer_fields(doc: &EntryDoc) -> impl Iterator<Item = (&'static str, Span, bool
     fn of<T>(list: &Option<ListDoc<T>>) -> Option<(&'static str, Span, bool)> {
         list.as_ref().map(|l| (l.name, l.key, l.is_empty))
     }
-    [of(&doc.endpoints), of(&doc.cidrs), of(&doc.cidr_sets), of(&doc.entities)]
-        .into_iter()
-        .flatten()
+    let fields = [
+        of(&doc.endpoints),
+        of(&doc.cidrs),
+        of(&doc.cidr_sets),
+        of(&doc.entities),
+        of(&doc.nodes),
+        of(&doc.groups),
+        of(&doc.services),
+    ];
+    fields.into_iter().flatten()
 }
 
 fn check_combination(doc: &EntryDoc, cx: &mut Context<'_>) {
@@ -154,13 +183,13 @@ fn check_combination(doc: &EntryDoc, cx: &mut Context<'_>) {
 }
 
 /// One empty list is enough to match nobody, whatever stands beside it.
-fn peers(doc: &EntryDoc, section: Section, scope: Scope<'_>, cx: &mut Context<'_>) -> Peers {
+fn peers(doc: &EntryDoc, scope: Scope<'_>, cx: &mut Context<'_>) -> Peers {
     if peer_fields(doc).next().is_none() {
         return Peers::Any;
     }
     let mut result = Vec::new();
     for selector in doc.endpoints.iter().flat_map(|l| &l.items) {
-        result.push(Peer::Endpoints(selector::peer(selector, section, scope.namespace(), cx)));
+        result.push(Peer::Endpoints(selector::peer(selector, scope.namespace(), cx)));
     }
     for text in doc.cidrs.iter().flat_map(|l| &l.items) {
         let net = cidr::prefix(text, cx);
@@ -169,7 +198,18 @@ fn peers(doc: &EntryDoc, section: Section, scope: Scope<'_>, cx: &mut Context<'_
     let sets = doc.cidr_sets.iter().flat_map(|l: &ListDoc<CidrDoc>| &l.items);
     result.extend(sets.filter_map(|set| cidr::peer(set, cx)));
     for text in doc.entities.iter().flat_map(|l| &l.items) {
-        result.extend(entity(text, section, cx).map(Peer::Entity));
+        result.extend(entity(text, cx).map(Peer::Entity));
+    }
+    for selector in doc.nodes.iter().flat_map(|l| &l.items) {
+        let selector = selector::nodes(selector, cx);
+        result.push(Peer::Nodes { selector, own: false });
+    }
+    for key in doc.groups.iter().flat_map(|l| &l.items) {
+        let selector = selector::with_group_label(key.value.clone());
+        result.push(Peer::CidrGroups { selector, except: Vec::new() });
+    }
+    for service in doc.services.iter().flat_map(|l| &l.items) {
+        result.extend(services(service, cx).map(Peer::Services));
     }
     let empty: Vec<_> = peer_fields(doc).filter(|(_, _, empty)| *empty).collect();
     for (name, span, _) in &empty {
@@ -180,50 +220,37 @@ fn peers(doc: &EntryDoc, section: Section, scope: Scope<'_>, cx: &mut Context<'_
     Peers::OneOf(if empty.is_empty() { result } else { Vec::new() })
 }
 
-fn entity(text: &Spanned<String>, section: Section, cx: &mut Context<'_>) -> Option<Entity> {
-    if text.value == "cluster-mesh" {
-        let message = "the entity `cluster-mesh` is not supported yet";
-        cx.error(codes::ENTITY_UNSUPPORTED, text.span, message);
-        return None;
+fn entity(text: &Spanned<String>, cx: &mut Context<'_>) -> Option<Entity> {
+    if let Some((_, entity)) = Entity::NAMES.iter().find(|(name, _)| *name == text.value) {
+        return Some(*entity);
     }
-    let Some((_, entity)) = Entity::NAMES.iter().find(|(name, _)| *name == text.value) else {
-        let message = format!("`{}` is no entity", shorten(&text.value));
-        let mut finding = Diagnostic::error(codes::ENTITY_UNKNOWN, text.span, message);
-        if let Some(near) = closest(&text.value, Entity::NAMES.iter().map(|(name, _)| *name)) {
-            finding = finding.with_help(format!("did you mean `{near}`?"));
-        }
-        cx.sink.push(finding);
-        return None;
-    };
-    check_entity_is_known(*entity, text, section, cx);
-    Some(*entity)
+    let message = format!("`{}` is no entity", shorten(&text.value));
+    let mut finding = Diagnostic::error(codes::ENTITY_UNKNOWN, text.span, message);
+    if let Some(near) = closest(&text.value, Entity::NAMES.iter().map(|(name, _)| *name)) {
+        finding = finding.with_help(format!("did you mean `{near}`?"));
+    }
+    cx.sink.push(finding);
+    None
 }
 
-/// An inventory does not say who these are. To allow nobody is safe; to deny
-/// nobody is not, where the entity has addresses that would be allowed otherwise.
-fn check_entity_is_known(
-    entity: Entity,
-    text: &Spanned<String>,
-    section: Section,
-    cx: &mut Context<'_>,
-) {
-    let name = &text.value;
-    match entity {
-        Entity::KubeApiserver if section.deny => {
-            let message = format!("the entity `{name}` cannot be denied yet");
-            let finding = Diagnostic::error(codes::ENTITY_UNSUPPORTED, text.span, message);
-            cx.sink.push(finding.with_help("deny its addresses"));
+/// Without a namespace services of every namespace are meant.
+fn services(doc: &ServiceDoc, cx: &mut Context<'_>) -> Option<ServiceSelector> {
+    let (namespace, services) = match (&doc.by_name, &doc.by_labels) {
+        (Some((namespace, Some(name))), None) => (namespace, ServiceMatch::Name(name.clone())),
+        (None, Some((namespace, Some(labels)))) => {
+            (namespace, ServiceMatch::Labels(selector::services(labels, cx)))
         }
-        Entity::KubeApiserver
-        | Entity::Init
-        | Entity::Ingress
-        | Entity::Health
-        | Entity::Unmanaged => {
-            let message = format!("the inventory does not say who `{name}` is: it is nobody");
-            cx.warn(codes::ENTITY_NOBODY, text.span, message, "name its addresses");
+        // It misses its selector, which is reported already.
+        (None, Some((_, None))) => return None,
+        _ => {
+            let message = "a service is meant by `k8sService` with `serviceName`, or by \
+                           `k8sServiceSelector`";
+            cx.error(codes::SERVICE_REFERENCE, doc.span, message);
+            return None;
         }
-        _ => {}
-    }
+    };
+    let namespace = namespace.clone().filter(|namespace| !namespace.is_empty());
+    Some(ServiceSelector { namespace, services })
 }
 
 fn ports_of(doc: &EntryDoc, cx: &mut Context<'_>) -> Ports {
@@ -238,10 +265,12 @@ fn ports_of(doc: &EntryDoc, cx: &mut Context<'_>) -> Ports {
     if ports.is_none() && icmps.is_none() {
         return Ports::Any;
     }
-    let mut result = Vec::new();
+    let (mut result, mut names) = (Vec::new(), Vec::new());
     for rule in ports.into_iter().flat_map(|l| &l.items) {
         for port in elements(&rule.ports, "ports", rule.span, cx) {
-            result.extend(ports::cilium(port, cx));
+            let found = ports::cilium(port, cx);
+            result.extend(found.numbers);
+            names.extend(found.names);
         }
     }
     for rule in icmps.into_iter().flat_map(|l| &l.items) {
@@ -249,7 +278,7 @@ fn ports_of(doc: &EntryDoc, cx: &mut Context<'_>) -> Ports {
             result.extend(icmp::check(field, cx));
         }
     }
-    Ports::OneOf(result)
+    Ports::of(result, names)
 }
 
 /// The elements of a list of ports or types, counted.

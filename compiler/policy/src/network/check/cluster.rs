@@ -7,12 +7,12 @@ use policyc_base::{Diagnostic, Span, Spanned};
 
 use super::{Context, cidr, kubernetes, ports};
 use crate::codes;
-use crate::labels::LabelSelector;
+use crate::labels::{LabelSelector, Operator, Requirement};
 use crate::network::doc::{
     ClusterDoc, ClusterKind, ClusterPeerDoc, ClusterPortDoc, ClusterRuleDoc, ListDoc, PodsDoc,
 };
 use crate::network::types::{
-    Direction, Entry, EntryVerdict, Manner, Peer, Peers, PerDirection, PortMatch, Ports, Rule,
+    Dialect, Direction, Entry, EntryVerdict, Manner, Peer, Peers, PerDirection, Ports, Rule,
     Subject, Tier,
 };
 use crate::selector::SelectorDoc;
@@ -210,7 +210,10 @@ fn action(text: &Spanned<String>, words: &Words, cx: &mut Context<'_>) -> Option
 }
 
 const fn is_empty(peer: &ClusterPeerDoc) -> bool {
-    peer.namespaces.is_none() && peer.pods.is_none() && peer.networks.is_none()
+    peer.namespaces.is_none()
+        && peer.pods.is_none()
+        && peer.nodes.is_none()
+        && peer.networks.is_none()
 }
 
 /// The peers that are named. Without a list, and with an empty one, a
@@ -234,12 +237,15 @@ fn peers_of(doc: &ClusterRuleDoc, words: &Words, kind: ClusterKind, cx: &mut Con
 }
 
 fn peer(doc: &ClusterPeerDoc, cx: &mut Context<'_>) -> Vec<Peer> {
-    match (&doc.namespaces, &doc.pods, &doc.networks) {
-        (Some(namespaces), None, None) => {
-            vec![Peer::Endpoints(kubernetes::namespaced(None, Some(namespaces), cx))]
+    match (&doc.namespaces, &doc.pods, &doc.nodes, &doc.networks) {
+        (Some(namespaces), None, None, None) => {
+            vec![Peer::Endpoints(namespaces_of(namespaces, cx))]
         }
-        (None, Some(pods), None) => vec![Peer::Endpoints(pods_of(pods, doc.span, cx))],
-        (None, None, Some(networks)) => {
+        (None, Some(pods), None, None) => vec![Peer::Endpoints(pods_of(pods, doc.span, cx))],
+        (None, None, Some(nodes), None) => {
+            vec![Peer::Nodes { selector: kubernetes::pods(nodes, cx), own: true }]
+        }
+        (None, None, None, Some(networks)) => {
             if networks.is_empty {
                 cx.warn(
                     codes::LIST_EMPTY,
@@ -260,22 +266,43 @@ fn peer(doc: &ClusterPeerDoc, cx: &mut Context<'_>) -> Vec<Peer> {
     }
 }
 
+/// Everybody of namespaces. In Cilium whoever is in no namespace, such as the world,
+/// has no labels of one and satisfies what asks for absence.
+fn namespaces_of(doc: &SelectorDoc, cx: &mut Context<'_>) -> LabelSelector {
+    let mut selector = kubernetes::namespaced(None, Some(doc), cx);
+    if cx.dialect == Dialect::Kubernetes || doc.requirements.is_empty() {
+        return selector;
+    }
+    selector.requirements.pop();
+    let asks_for_absence =
+        |r: &Requirement| matches!(r.operator, Operator::NotIn(_) | Operator::DoesNotExist);
+    if selector.requirements.iter().all(asks_for_absence) {
+        let message = "whoever is in no namespace is among these: hosts and the world";
+        let help = "add a label that the namespaces have";
+        cx.warn(codes::NAMESPACES_ABSENT, doc.span, message, help);
+    }
+    selector
+}
+
 fn ports_of(doc: &ClusterRuleDoc, words: &Words, kind: ClusterKind, cx: &mut Context<'_>) -> Ports {
     let Some(list) = doc.ports.as_ref().filter(|list| !list.is_empty) else { return Ports::Any };
     check_count(list, words.elements, kind, cx);
-    Ports::OneOf(list.items.iter().flat_map(|port| matches_of(port, cx)).collect())
+    let (mut numbers, mut names) = (Vec::new(), Vec::new());
+    for port in &list.items {
+        let found = matches_of(port, cx);
+        numbers.extend(found.numbers);
+        names.extend(found.names);
+    }
+    Ports::of(numbers, names)
 }
 
-fn matches_of(doc: &ClusterPortDoc, cx: &mut Context<'_>) -> Vec<PortMatch> {
+fn matches_of(doc: &ClusterPortDoc, cx: &mut Context<'_>) -> ports::Found {
     match doc {
         ClusterPortDoc::Numbers { protocol, range } => {
             let range = range.map_or((0, u16::MAX), |(first, last)| (first.value, last));
             ports::numbers(protocol, range, cx)
         }
-        ClusterPortDoc::Named(name) => {
-            ports::unsupported_name(name, cx);
-            Vec::new()
-        }
+        ClusterPortDoc::Named(name) => ports::any_named(name, cx),
     }
 }
 

@@ -145,7 +145,7 @@ fn peer_error(message: &str, span: Span, cx: &mut Context<'_>) {
 }
 
 /// A selector whose keys have no source of their own: all are Kubernetes'.
-fn pods(doc: &SelectorDoc, cx: &mut Context<'_>) -> LabelSelector {
+pub(super) fn pods(doc: &SelectorDoc, cx: &mut Context<'_>) -> LabelSelector {
     for written in doc.requirements.iter().filter(|r| r.key.value.contains(':')) {
         let message = format!("`{}` is no label key", written.key.value);
         cx.error(codes::LABEL_INVALID, written.key.span, message);
@@ -161,5 +161,11 @@ fn ports_of(rule: &KubernetesRuleDoc, cx: &mut Context<'_>) -> Ports {
     if rule.ports.is_empty() {
         return Ports::Any;
     }
-    Ports::OneOf(rule.ports.iter().flat_map(|port| ports::kubernetes(port, cx)).collect())
+    let (mut numbers, mut names) = (Vec::new(), Vec::new());
+    for port in &rule.ports {
+        let found = ports::kubernetes(port, cx);
+        numbers.extend(found.numbers);
+        names.extend(found.names);
+    }
+    Ports::of(numbers, names)
 }

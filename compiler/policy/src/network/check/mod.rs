@@ -18,6 +18,7 @@ use policyc_base::{Code, Diagnostic, Origin, OriginInfo, OriginTable, Sink, Span
 
 use super::types::Dialect;
 
+pub(super) use cidr::prefix;
 pub(super) use cilium::{Scope, check as check_cilium};
 pub(super) use cluster::check as check_cluster;
 pub(super) use kubernetes::check as check_kubernetes;

@@ -5,7 +5,7 @@ use policyc_base::{Diagnostic, Span, Spanned};
 use super::Context;
 use crate::codes;
 use crate::network::doc::PortDoc;
-use crate::network::types::{PortMatch, protocol};
+use crate::network::types::{NamedRange, PortMatch, PortName, protocol};
 use crate::yaml::{closest, shorten};
 
 /// What a missing protocol or `ANY` stands for.
@@ -14,8 +14,29 @@ const ANY: &[u8] = &[protocol::TCP, protocol::UDP, protocol::SCTP];
 /// Most ports of one element of `toPorts`.
 const MAX_PORTS: usize = 40;
 
-/// Protocols that Cilium knows only with extended IP protocols.
-const EXTENDED: &[&str] = &["VRRP", "IGMP", "GRE", "IPIP", "IPV6", "ESP", "AH"];
+/// Protocols without ports, which Cilium calls extended IP protocols.
+const EXTENDED: &[(&str, u8)] = &[
+    ("VRRP", protocol::VRRP),
+    ("IGMP", protocol::IGMP),
+    ("GRE", protocol::GRE),
+    ("IPIP", protocol::IPIP),
+    ("IPV6", protocol::IPV6),
+    ("ESP", protocol::ESP),
+    ("AH", protocol::AH),
+];
+
+/// What one port of a policy stands for.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) numbers: Vec<PortMatch>,
+    pub(super) names: Vec<NamedRange>,
+}
+
+/// A port as it is written.
+enum Port {
+    Number(Spanned<u16>),
+    Name(String),
+}
 
 pub(super) fn check_count(count: usize, span: Span, what: &str, cx: &mut Context<'_>) {
     if count > MAX_PORTS {
@@ -25,7 +46,13 @@ pub(super) fn check_count(count: usize, span: Span, what: &str, cx: &mut Context
 }
 
 /// The matches of one port of a Cilium policy; nothing if it is wrong.
-pub(super) fn cilium(doc: &PortDoc, cx: &mut Context<'_>) -> Vec<PortMatch> {
+pub(super) fn cilium(doc: &PortDoc, cx: &mut Context<'_>) -> Found {
+    let extended = doc.protocol.as_ref().and_then(|text| {
+        EXTENDED.iter().find(|(name, _)| *name == text.value).map(|(_, number)| *number)
+    });
+    if let Some(protocol) = extended {
+        return without_ports(doc, protocol, cx);
+    }
     let protocols = match &doc.protocol {
         None => Some(ANY),
         Some(text) => cilium_protocol(text, cx),
@@ -33,26 +60,52 @@ pub(super) fn cilium(doc: &PortDoc, cx: &mut Context<'_>) -> Vec<PortMatch> {
     if doc.port.is_none() && protocols.is_some() {
         cx.error(codes::FIELD_MISSING, doc.span, "a port needs `port`");
     }
-    let Some(port) = doc.port.as_ref().and_then(|port| number(port, cx)) else {
-        return Vec::new();
-    };
-    let (first, last) = cilium_range(port, doc.end_port, cx);
-    all(protocols, first, last)
+    match doc.port.as_ref().and_then(|port| read_port(port, cx)) {
+        Some(Port::Number(number)) => {
+            let (first, last) = cilium_range(number, doc.end_port, cx);
+            all(protocols, first, last)
+        }
+        Some(Port::Name(name)) => {
+            let end = doc.end_port.filter(|end| end.value != 0);
+            if let Some(end) = end {
+                let message = format!("where the range begins depends on whose port `{name}` is");
+                let help = "write a number, or leave out `endPort`";
+                cx.warn(codes::PORT_RANGE_NAMED, end.span, message, help);
+            }
+            named(protocols, &name, end.map_or(0, |end| end.value))
+        }
+        None => Found::default(),
+    }
 }
 
-fn all(protocols: Option<&[u8]>, first: u16, last: u16) -> Vec<PortMatch> {
+/// A protocol that has no ports.
+fn without_ports(doc: &PortDoc, protocol: u8, cx: &mut Context<'_>) -> Found {
+    if let Some(port) = doc.port.as_ref().filter(|port| !matches!(port.value.as_str(), "" | "0")) {
+        let message = "a protocol without ports cannot have one";
+        let finding = Diagnostic::error(codes::PORT_WITHOUT_PORTS, port.span, message);
+        cx.sink.push(finding.with_help("leave out `port`"));
+        return Found::default();
+    }
+    all(Some(&[protocol]), 0, u16::MAX)
+}
+
+fn all(protocols: Option<&[u8]>, first: u16, last: u16) -> Found {
     let one = |protocol: &u8| PortMatch { protocol: *protocol, first, last };
-    protocols.unwrap_or(&[]).iter().map(one).collect()
+    Found { numbers: protocols.unwrap_or(&[]).iter().map(one).collect(), names: Vec::new() }
+}
+
+/// A name in each of the protocols.
+fn named(protocols: Option<&[u8]>, name: &str, end: u16) -> Found {
+    let range = |protocol: &u8| {
+        let port = PortName { protocol: *protocol, name: name.to_ascii_lowercase() };
+        NamedRange { port, end }
+    };
+    Found { numbers: Vec::new(), names: protocols.unwrap_or(&[]).iter().map(range).collect() }
 }
 
 fn cilium_protocol(text: &Spanned<String>, cx: &mut Context<'_>) -> Option<&'static [u8]> {
     match text.value.as_str() {
         "ANY" => Some(ANY),
-        name if EXTENDED.contains(&name) => {
-            let message = format!("the protocol `{name}` is not supported yet");
-            cx.error(codes::PROTOCOL_UNSUPPORTED, text.span, message);
-            None
-        }
         "ICMP" | "ICMPv6" => {
             let message = format!("`{}` has no ports", text.value);
             let finding = Diagnostic::error(codes::PROTOCOL_INVALID, text.span, message);
@@ -85,12 +138,11 @@ fn transport(
     }
 }
 
-/// The number that Cilium reads: base 8 after a leading zero.
-fn number(text: &Spanned<String>, cx: &mut Context<'_>) -> Option<Spanned<u16>> {
+/// A name, or the number that Cilium reads: base 8 after a leading zero.
+fn read_port(text: &Spanned<String>, cx: &mut Context<'_>) -> Option<Port> {
     let port = text.value.as_str();
     if is_service_name(port) {
-        unsupported_name(text, cx);
-        return None;
+        return Some(Port::Name(port.to_owned()));
     }
     let octal = port.len() > 1 && port.starts_with('0');
     let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
@@ -105,13 +157,17 @@ fn number(text: &Spanned<String>, cx: &mut Context<'_>) -> Option<Spanned<u16>> 
         let help = format!("write `\"{value}\"`");
         cx.warn(codes::PORT_OCTAL, text.span, message, &help);
     }
-    Some(Spanned::new(value, text.span))
+    Some(Port::Number(Spanned::new(value, text.span)))
 }
 
-/// Refuses a port by name.
-pub(super) fn unsupported_name(text: &Spanned<String>, cx: &mut Context<'_>) {
-    let message = format!("the named port `{}` is not supported yet", shorten(&text.value));
-    cx.error(codes::NAMED_PORT_UNSUPPORTED, text.span, message);
+/// A port by name in any of the protocols that have ports.
+pub(super) fn any_named(text: &Spanned<String>, cx: &mut Context<'_>) -> Found {
+    if is_service_name(&text.value) {
+        return named(Some(ANY), &text.value, 0);
+    }
+    let message = format!("`{}` is no name of a port", shorten(&text.value));
+    cx.error(codes::PORT_INVALID, text.span, message);
+    Found::default()
 }
 
 /// Ports of one protocol by number, the last inclusive; nothing if the protocol is
@@ -120,7 +176,7 @@ pub(super) fn numbers(
     protocol: &Spanned<String>,
     (first, last): (u16, u16),
     cx: &mut Context<'_>,
-) -> Vec<PortMatch> {
+) -> Found {
     all(transport(protocol, &["TCP", "UDP", "SCTP"], cx), first, last)
 }
 
@@ -157,7 +213,7 @@ fn cilium_range(port: Spanned<u16>, end: Option<Spanned<u16>>, cx: &mut Context<
 }
 
 /// The matches of one port of a NetworkPolicy; nothing if it is wrong.
-pub(super) fn kubernetes(doc: &PortDoc, cx: &mut Context<'_>) -> Vec<PortMatch> {
+pub(super) fn kubernetes(doc: &PortDoc, cx: &mut Context<'_>) -> Found {
     let protocols: Option<&[u8]> = match &doc.protocol {
         None => Some(&[protocol::TCP]),
         Some(text) => transport(text, &["TCP", "UDP", "SCTP"], cx),
@@ -165,30 +221,42 @@ pub(super) fn kubernetes(doc: &PortDoc, cx: &mut Context<'_>) -> Vec<PortMatch> 
     let Some(port) = &doc.port else {
         if let Some(end) = doc.end_port {
             cx.error(codes::PORT_RANGE, end.span, "`endPort` needs `port`");
-            return Vec::new();
+            return Found::default();
         }
         return all(protocols, 0, u16::MAX);
     };
-    let Some(first) = kubernetes_number(port, doc.is_number, cx) else { return Vec::new() };
+    let first = match read_port(port, cx) {
+        Some(Port::Number(number)) => kubernetes_number(number, doc.is_number, cx),
+        Some(Port::Name(name)) => {
+            if let Some(end) = doc.end_port {
+                let message = format!("the range begins at the name `{name}`");
+                cx.error(codes::PORT_RANGE, end.span, message);
+                return Found::default();
+            }
+            return named(protocols, &name, 0);
+        }
+        None => None,
+    };
+    let Some(first) = first else { return Found::default() };
     let last = doc.end_port.map_or(first, |end| end.value);
     if last < first {
         let message = format!("the range ends before it begins: {first} to {last}");
         cx.error(codes::PORT_RANGE, doc.end_port.map_or(port.span, |e| e.span), message);
-        return Vec::new();
+        return Found::default();
     }
     all(protocols, first, last)
 }
 
-fn kubernetes_number(text: &Spanned<String>, is_number: bool, cx: &mut Context<'_>) -> Option<u16> {
-    let port = number(text, cx)?.value;
+fn kubernetes_number(port: Spanned<u16>, is_number: bool, cx: &mut Context<'_>) -> Option<u16> {
+    let Spanned { value: port, span } = port;
     if port == 0 {
-        cx.error(codes::PORT_INVALID, text.span, "a port is from 1 to 65535");
+        cx.error(codes::PORT_INVALID, span, "a port is from 1 to 65535");
         return None;
     }
     if !is_number {
         let message = format!("the port {port} is written as a string");
         let help = format!("write `{port}` without quotes");
-        cx.warn(codes::PORT_STRING, text.span, message, &help);
+        cx.warn(codes::PORT_STRING, span, message, &help);
     }
     Some(port)
 }

@@ -2,12 +2,9 @@
 //!
 //! Source: `getEndpointSelector` in `pkg/k8s/apis/cilium.io/utils/utils.go`.
 
-use policyc_base::Diagnostic;
-
 use super::Context;
 use crate::codes;
 use crate::labels::{self, LabelSelector, Operator, Requirement};
-use crate::network::doc::Section;
 use crate::selector::{self, RequirementDoc, SelectorDoc};
 
 /// A selector as it is written.
@@ -44,12 +41,11 @@ fn is_namespace_label(doc: &RequirementDoc) -> bool {
 /// selector says otherwise, and in the local cluster.
 pub(super) fn peer(
     doc: &SelectorDoc,
-    section: Section,
     namespace: Option<&str>,
     cx: &mut Context<'_>,
 ) -> LabelSelector {
     let mut selector = plain(doc, cx);
-    check_somebody_is_meant(doc, section, cx);
+    check_world(doc, cx);
     if selector.requirements.iter().any(|r| r.source == labels::RESERVED) {
         return selector;
     }
@@ -82,32 +78,49 @@ fn in_local_cluster() -> Requirement {
     Requirement::k8s(labels::CLUSTER, Operator::In(vec![labels::LOCAL_CLUSTER.to_owned()]))
 }
 
-/// Reserved labels that nobody has whom an inventory knows.
-fn check_somebody_is_meant(doc: &SelectorDoc, section: Section, cx: &mut Context<'_>) {
+/// With two families there are only `world-ipv4` and `world-ipv6`.
+fn check_world(doc: &SelectorDoc, cx: &mut Context<'_>) {
     for written in &doc.requirements {
-        match labels::split_source(&written.key.value) {
-            // With two families there are only `world-ipv4` and `world-ipv6`.
-            (labels::RESERVED, "world") => {
-                let message =
-                    "no address has the label `reserved:world` where both families are on";
-                let help = "use the entity `world`";
-                cx.warn(codes::WORLD_BY_LABEL, written.key.span, message, help);
-            }
-            // To deny nobody is not safe: see the entity of this name.
-            (labels::RESERVED, "kube-apiserver") if section.deny => {
-                let message = "the label `reserved:kube-apiserver` cannot be denied yet";
-                let span = written.key.span;
-                let finding = Diagnostic::error(codes::ENTITY_UNSUPPORTED, span, message);
-                cx.sink.push(finding.with_help("deny its addresses"));
-            }
-            (labels::RESERVED, name) if !KNOWN_RESERVED.contains(&name) => {
-                let message = format!("the inventory does not say who `{name}` is: it is nobody");
-                let help = "name its addresses";
-                cx.warn(codes::ENTITY_NOBODY, written.key.span, message, help);
-            }
-            _ => {}
+        if labels::split_source(&written.key.value) == (labels::RESERVED, "world") {
+            let message = "no address has the label `reserved:world` where both families are on";
+            let help = "use the entity `world`";
+            cx.warn(codes::WORLD_BY_LABEL, written.key.span, message, help);
         }
     }
 }
 
-const KNOWN_RESERVED: &[&str] = &["host", "remote-node", "world-ipv4", "world-ipv6"];
+/// `fromNodes` and `toNodes`: labels of nodes, which have one source.
+pub(super) fn nodes(doc: &SelectorDoc, cx: &mut Context<'_>) -> LabelSelector {
+    let mut selector = plain(doc, cx);
+    for requirement in &mut selector.requirements {
+        if matches!(requirement.source.as_str(), labels::NODE | labels::ANY) {
+            requirement.source = labels::K8S.to_owned();
+        }
+    }
+    selector
+}
+
+/// The labels of services have one source.
+pub(super) fn services(doc: &SelectorDoc, cx: &mut Context<'_>) -> LabelSelector {
+    let mut selector = plain(doc, cx);
+    selector.requirements.iter_mut().for_each(|r| r.source = labels::K8S.to_owned());
+    selector
+}
+
+/// The CIDR group of a name.
+pub(super) fn group(name: &str) -> LabelSelector {
+    with_group_label(format!("{}{name}", labels::CIDR_GROUP_NAME))
+}
+
+/// Whoever has a label of CIDR groups.
+pub(super) fn with_group_label(key: String) -> LabelSelector {
+    let source = labels::CIDR_GROUP.to_owned();
+    LabelSelector { requirements: vec![Requirement { source, key, operator: Operator::Exists }] }
+}
+
+/// `cidrGroupSelector`: labels of CIDR groups.
+pub(super) fn groups(doc: &SelectorDoc, cx: &mut Context<'_>) -> LabelSelector {
+    let mut selector = plain(doc, cx);
+    selector.requirements.iter_mut().for_each(|r| r.source = labels::CIDR_GROUP.to_owned());
+    selector
+}

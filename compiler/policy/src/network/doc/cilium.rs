@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use policyc_base::{Diagnostic, Sink, Spanned};
 
+use super::peers::{self, PeerNames};
 use super::unsupported::{self, reject};
 use super::{
-    CidrDoc, CiliumDoc, EntryDoc, IcmpDoc, IcmpRuleDoc, ListDoc, Meta, PortDoc, PortRuleDoc,
-    RuleDoc, Section,
+    CiliumDoc, EntryDoc, IcmpDoc, IcmpRuleDoc, ListDoc, Meta, PortDoc, PortRuleDoc, RuleDoc,
+    Section,
 };
 use crate::codes;
 use crate::network::types::{Direction, PerDirection};
@@ -50,10 +51,14 @@ fn rule(node: &Node, path: String, sink: &mut Sink) -> Option<RuleDoc> {
     let default_deny = default_deny(&mut fields, sink);
     fields.string("description", sink);
     fields.list("labels", sink);
-    reject(&mut fields, unsupported::RULE, sink);
+    let log = fields.fields("log", "`log`", sink).and_then(|mut log| {
+        let value = log.string("value", sink).map(|value| value.map(str::to_owned));
+        log.finish(sink);
+        value
+    });
     let span = fields.span;
     fields.finish(sink);
-    Some(RuleDoc { span, path, endpoint_selector, node_selector, sections, default_deny })
+    Some(RuleDoc { span, path, endpoint_selector, node_selector, sections, default_deny, log })
 }
 
 fn default_deny(rule: &mut Fields<'_>, sink: &mut Sink) -> PerDirection<Option<Spanned<bool>>> {
@@ -76,48 +81,29 @@ fn entry(node: &Node, section: Section, sink: &mut Sink) -> Option<EntryDoc> {
     let f = &mut fields;
     let endpoints = list(f, names.endpoints, sink, |n, s| selector::read(n, names.endpoints, s));
     let cidrs = list(f, names.cidr, sink, |n, s| text(n, names.cidr, s));
-    let cidr_sets = list(f, names.cidr_set, sink, cidr_set);
+    let cidr_sets = list(f, names.cidr_set, sink, peers::cidr_set);
     let entities = list(f, names.entities, sink, |n, s| text(n, names.entities, s));
+    let nodes = list(f, names.nodes, sink, |n, s| selector::read(n, names.nodes, s));
+    let groups = list(f, names.groups, sink, peers::group);
+    let services = names.services.and_then(|name| list(f, name, sink, peers::service));
     let ports = list(f, "toPorts", sink, port_rule);
     let icmps = list(f, "icmps", sink, icmp_rule);
     reject(f, names.unsupported, sink);
     unsupported::removed(f, names.requires, "1.19", sink);
     let span = fields.span;
     fields.finish(sink);
-    Some(EntryDoc { span, endpoints, cidrs, cidr_sets, entities, ports, icmps })
-}
-
-/// The names of the peer fields in one direction.
-struct PeerNames {
-    endpoints: &'static str,
-    cidr: &'static str,
-    cidr_set: &'static str,
-    entities: &'static str,
-    requires: &'static str,
-    unsupported: &'static [(&'static str, policyc_base::Code)],
-}
-
-impl PeerNames {
-    const fn of(direction: Direction) -> Self {
-        match direction {
-            Direction::Ingress => Self {
-                endpoints: "fromEndpoints",
-                cidr: "fromCIDR",
-                cidr_set: "fromCIDRSet",
-                entities: "fromEntities",
-                requires: "fromRequires",
-                unsupported: unsupported::INGRESS,
-            },
-            Direction::Egress => Self {
-                endpoints: "toEndpoints",
-                cidr: "toCIDR",
-                cidr_set: "toCIDRSet",
-                entities: "toEntities",
-                requires: "toRequires",
-                unsupported: unsupported::EGRESS,
-            },
-        }
-    }
+    Some(EntryDoc {
+        span,
+        endpoints,
+        cidrs,
+        cidr_sets,
+        entities,
+        nodes,
+        groups,
+        services,
+        ports,
+        icmps,
+    })
 }
 
 pub(super) fn list<T>(
@@ -135,23 +121,6 @@ pub(super) fn list<T>(
 pub(super) fn text(node: &Node, list: &str, sink: &mut Sink) -> Option<Spanned<String>> {
     let text = decode::string(node, format_args!("each of `{list}`"), sink)?;
     Some(text.map(str::to_owned))
-}
-
-fn cidr_set(node: &Node, sink: &mut Sink) -> Option<CidrDoc> {
-    let mut fields = Fields::of(node, "an element of a CIDR set", sink)?;
-    let clean = reject(&mut fields, unsupported::CIDR_SET, sink);
-    let cidr = cidr(fields, sink);
-    clean.then_some(cidr)
-}
-
-/// The rest of a prefix with exceptions.
-pub(super) fn cidr(mut fields: Fields<'_>, sink: &mut Sink) -> CidrDoc {
-    let cidr = fields.string("cidr", sink).map(|c| c.map(str::to_owned));
-    let except = fields.list("except", sink).unwrap_or(&[]);
-    let except = except.iter().filter_map(|e| text(e, "except", sink)).collect();
-    let span = fields.span;
-    fields.finish(sink);
-    CidrDoc { span, cidr, except }
 }
 
 fn port_rule(node: &Node, sink: &mut Sink) -> Option<PortRuleDoc> {

@@ -84,6 +84,8 @@ pub struct ClusterPeerDoc {
     pub namespaces: Option<SelectorDoc>,
     /// These pods.
     pub pods: Option<PodsDoc>,
+    /// These nodes.
+    pub nodes: Option<SelectorDoc>,
     /// These addresses.
     pub networks: Option<ListDoc<Spanned<String>>>,
 }
@@ -207,18 +209,18 @@ fn peer(node: &Node, direction: Direction, sink: &mut Sink) -> Option<ClusterPee
     let mut fields = Fields::of(node, "a peer", sink)?;
     let namespaces = selector::field(&mut fields, "namespaces", sink);
     let pods = pods(&mut fields, sink);
-    let mut networks = None;
+    let (mut networks, mut nodes) = (None, None);
     let mut is_supported = true;
     if direction == Direction::Egress {
         let text = |node: &Node, sink: &mut Sink| cilium::text(node, "networks", sink);
         networks = cilium::list(&mut fields, "networks", sink, text);
-        let table =
-            &[("nodes", codes::NODES_UNSUPPORTED), ("domainNames", codes::FQDN_UNSUPPORTED)];
+        nodes = selector::field(&mut fields, "nodes", sink);
+        let table = &[("domainNames", codes::FQDN_UNSUPPORTED)];
         is_supported = super::unsupported::reject(&mut fields, table, sink);
     }
     let span = fields.span;
     fields.finish(sink);
-    is_supported.then_some(ClusterPeerDoc { span, namespaces, pods, networks })
+    is_supported.then_some(ClusterPeerDoc { span, namespaces, pods, nodes, networks })
 }
 
 /// An element of `protocols`: `{tcp: {destinationPort: {number: 80}}}`.

@@ -2,7 +2,9 @@
 
 use policyc_base::{Sink, Spanned};
 
-use super::{CidrDoc, KubernetesDoc, KubernetesPeerDoc, KubernetesRuleDoc, Meta, PortDoc, cilium};
+use super::{
+    CidrDoc, KubernetesDoc, KubernetesPeerDoc, KubernetesRuleDoc, Meta, PortDoc, cilium, peers,
+};
 use crate::network::types::PerDirection;
 use crate::yaml::{Fields, Node};
 use crate::{meta, selector};
@@ -68,7 +70,7 @@ fn peer(node: &Node, sink: &mut Sink) -> Option<KubernetesPeerDoc> {
 fn ip_block(peer: &mut Fields<'_>, sink: &mut Sink) -> Option<CidrDoc> {
     let mut fields = peer.fields("ipBlock", "`ipBlock`", sink)?;
     fields.require("cidr", sink);
-    Some(cilium::cidr(fields, sink))
+    Some(peers::cidr(fields, sink))
 }
 
 fn port(node: &Node, sink: &mut Sink) -> Option<PortDoc> {

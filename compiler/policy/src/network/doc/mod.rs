@@ -6,6 +6,7 @@
 mod cilium;
 mod cluster;
 mod kubernetes;
+mod peers;
 mod unsupported;
 
 use policyc_base::{Span, Spanned};
@@ -47,6 +48,8 @@ pub struct RuleDoc {
     pub sections: [Option<Vec<EntryDoc>>; 4],
     /// `enableDefaultDeny`.
     pub default_deny: PerDirection<Option<Spanned<bool>>>,
+    /// `log.value`.
+    pub log: Option<Spanned<String>>,
 }
 
 /// A section of a rule.
@@ -83,6 +86,12 @@ pub struct EntryDoc {
     pub cidr_sets: Option<ListDoc<CidrDoc>>,
     /// `fromEntities`, `toEntities`.
     pub entities: Option<ListDoc<Spanned<String>>>,
+    /// `fromNodes`, `toNodes`.
+    pub nodes: Option<ListDoc<SelectorDoc>>,
+    /// `fromGroups`, `toGroups`: the keys of the labels that references make.
+    pub groups: Option<ListDoc<Spanned<String>>>,
+    /// `toServices`.
+    pub services: Option<ListDoc<ServiceDoc>>,
     /// `toPorts`.
     pub ports: Option<ListDoc<PortRuleDoc>>,
     /// `icmps`.
@@ -109,8 +118,23 @@ pub struct CidrDoc {
     pub span: Span,
     /// The prefix.
     pub cidr: Option<Spanned<String>>,
-    /// Prefixes inside it that are left out.
+    /// A CIDR group by its name.
+    pub group: Option<Spanned<String>>,
+    /// CIDR groups by their labels.
+    pub groups: Option<SelectorDoc>,
+    /// Prefixes that are left out.
     pub except: Vec<Spanned<String>>,
+}
+
+/// An element of `toServices`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServiceDoc {
+    /// Where it begins.
+    pub span: Span,
+    /// `k8sService`: namespace and name.
+    pub by_name: Option<(Option<String>, Option<String>)>,
+    /// `k8sServiceSelector`: namespace and labels.
+    pub by_labels: Option<(Option<String>, Option<SelectorDoc>)>,
 }
 
 /// An element of `toPorts`.

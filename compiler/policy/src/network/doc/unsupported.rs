@@ -8,21 +8,10 @@ use crate::yaml::Fields;
 
 type Table = &'static [(&'static str, Code)];
 
-pub(super) const RULE: Table = &[("log", codes::LOG_UNSUPPORTED)];
+pub(super) const INGRESS: Table = &[("authentication", codes::AUTHENTICATION_UNSUPPORTED)];
 
-pub(super) const INGRESS: Table = &[
-    ("fromNodes", codes::NODES_UNSUPPORTED),
-    ("fromGroups", codes::GROUPS_UNSUPPORTED),
-    ("authentication", codes::AUTHENTICATION_UNSUPPORTED),
-];
-
-pub(super) const EGRESS: Table = &[
-    ("toNodes", codes::NODES_UNSUPPORTED),
-    ("toGroups", codes::GROUPS_UNSUPPORTED),
-    ("toServices", codes::SERVICES_UNSUPPORTED),
-    ("toFQDNs", codes::FQDN_UNSUPPORTED),
-    ("authentication", codes::AUTHENTICATION_UNSUPPORTED),
-];
+pub(super) const EGRESS: Table =
+    &[("toFQDNs", codes::FQDN_UNSUPPORTED), ("authentication", codes::AUTHENTICATION_UNSUPPORTED)];
 
 pub(super) const PORT_RULE: Table = &[
     ("rules", codes::L7_UNSUPPORTED),
@@ -30,11 +19,6 @@ pub(super) const PORT_RULE: Table = &[
     ("listener", codes::LISTENER_UNSUPPORTED),
     ("terminatingTLS", codes::TLS_UNSUPPORTED),
     ("originatingTLS", codes::TLS_UNSUPPORTED),
-];
-
-pub(super) const CIDR_SET: Table = &[
-    ("cidrGroupRef", codes::CIDR_GROUP_UNSUPPORTED),
-    ("cidrGroupSelector", codes::CIDR_GROUP_UNSUPPORTED),
 ];
 
 /// Takes every field of the table and reports those that are there. `true` if

@@ -4,7 +4,7 @@
 use ipnet::IpNet;
 
 use crate::labels::{K8S, LabelSelector, Operator, Requirement};
-use crate::network::types::{Dialect, Entity, Peer, Peers, PortMatch, Ports, Subject};
+use crate::network::types::{Dialect, Entity, NamedRange, Peer, Peers, PortMatch, Ports, Subject};
 
 /// Whether everybody whom `b` is about is someone whom `a` is about.
 pub(super) fn subject(a: &Subject, b: &Subject) -> bool {
@@ -23,8 +23,18 @@ pub(super) fn ports(a: &Ports, b: &Ports) -> bool {
     };
     match (a, b) {
         (Ports::Any, _) => true,
-        (Ports::OneOf(_), Ports::Any) => false,
-        (Ports::OneOf(a), Ports::OneOf(b)) => b.iter().all(|b| a.iter().any(|a| inside(a, b))),
+        (_, Ports::Any) => false,
+        _ => {
+            // Whatever a name stands for, every port of its protocol includes it.
+            let every = |name: &NamedRange| PortMatch {
+                protocol: name.port.protocol,
+                first: 0,
+                last: u16::MAX,
+            };
+            let has = |b: &PortMatch| a.numbers().iter().any(|a| inside(a, b));
+            b.numbers().iter().all(has)
+                && b.names().iter().all(|name| a.names().contains(name) || has(&every(name)))
+        }
     }
 }
 

@@ -33,7 +33,8 @@ fn lets_ssh_in(entry: &Entry) -> bool {
     entry.direction == Direction::Ingress
         && entry.verdict == EntryVerdict::Allow
         && somebody
-        && ports_match(&entry.ports, protocol::TCP, SSH)
+        // A host has no ports with names.
+        && ports_match(&entry.ports, protocol::TCP, SSH, |_| None)
 }
 
 fn report(rule: &Rule, message: String, help: &str, origins: &OriginTable, sink: &mut Sink) {

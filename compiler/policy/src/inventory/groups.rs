@@ -1,0 +1,122 @@
+//! CIDR groups: prefixes with labels that policies select.
+//!
+//! Source: `pkg/policy/k8s/cilium_cidr_group.go`. A group gives its prefixes its labels
+//! and one made of its name; of groups that disagree, the longer prefix has its way.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use policyc_base::{Diagnostic, Sink, Span, Spanned};
+
+use crate::codes;
+use crate::labels::{CIDR_GROUP, CIDR_GROUP_NAME, Label, Labels};
+use crate::meta;
+use crate::network;
+use crate::yaml::{Fields, Node, decode};
+
+/// One group.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CidrGroup {
+    /// Its name.
+    pub name: String,
+    /// What its addresses are labelled with, the label of its name among them; of the
+    /// source `cidrgroup`.
+    pub labels: Labels,
+    /// Its prefixes; no host bits are set.
+    pub nets: Vec<IpNet>,
+    /// Where its name is written.
+    pub span: Span,
+}
+
+/// All groups, by name and by prefix.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Groups {
+    by_name: BTreeMap<String, CidrGroup>,
+    by_net: BTreeMap<IpNet, Vec<String>>,
+}
+
+impl Groups {
+    /// Adds a group; reports a second one of its name.
+    pub fn add(&mut self, group: CidrGroup, sink: &mut Sink) {
+        let CidrGroup { name, span, .. } = &group;
+        if let Some(first) = self.by_name.get(name) {
+            let message = format!("there are two CIDR groups called `{name}`");
+            let finding = Diagnostic::error(codes::GROUP_TWICE, *span, message);
+            sink.push(finding.with_label(first.span, "the first one"));
+            return;
+        }
+        for net in &group.nets {
+            self.by_net.entry(*net).or_default().push(name.clone());
+        }
+        self.by_name.insert(name.clone(), group);
+    }
+
+    /// Every group, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &CidrGroup> {
+        self.by_name.values()
+    }
+
+    /// Whether some group gives its addresses a label of this key.
+    pub fn has_key(&self, key: &str) -> bool {
+        self.by_name.values().any(|group| group.labels.has(CIDR_GROUP, key))
+    }
+
+    /// Every prefix of a group.
+    pub fn nets(&self) -> impl Iterator<Item = IpNet> {
+        self.by_net.keys().copied()
+    }
+
+    /// The labels of the groups that an address is in.
+    pub fn labels_at(&self, address: IpAddr) -> Labels {
+        let mut labels: Vec<Label> = Vec::new();
+        let longest = IpNet::from(address).max_prefix_len();
+        for length in (0..=longest).rev().filter(|_| !self.by_net.is_empty()) {
+            let Ok(net) = IpNet::new(address, length) else { continue };
+            let names = self.by_net.get(&net.trunc()).into_iter().flatten();
+            let known = labels.len();
+            for group in names.filter_map(|name| self.by_name.get(name)) {
+                let is_new = |label: &&Label| labels[..known].iter().all(|l| l.key != label.key);
+                let new: Vec<_> = group.labels.iter().filter(is_new).cloned().collect();
+                labels.extend(new);
+            }
+        }
+        labels.into_iter().collect()
+    }
+}
+
+/// The label that a group's name makes.
+fn name_label(name: &str) -> Label {
+    let key = format!("{CIDR_GROUP_NAME}{name}");
+    Label { source: CIDR_GROUP.to_owned(), key, value: String::new() }
+}
+
+/// Reads a CiliumCIDRGroup.
+pub(crate) fn read(node: &Node, sink: &mut Sink) -> Option<CidrGroup> {
+    let mut fields = Fields::of(node, "a CIDR group", sink)?;
+    fields.take("apiVersion");
+    fields.take("kind");
+    fields.take("status");
+    let meta = meta::read(&mut fields, sink);
+    fields.require("spec", sink);
+    let spec = fields.fields("spec", "a CIDR group's `spec`", sink);
+    fields.finish(sink);
+    let mut spec = spec?;
+    spec.require("externalCIDRs", sink);
+    let nets = nets(spec.list("externalCIDRs", sink).unwrap_or(&[]), "externalCIDRs", sink);
+    spec.finish(sink);
+    let (meta, labels) = meta?;
+    let own = super::kubernetes::read_labels(labels, sink).into_iter();
+    let own = own.map(|label| Label { source: CIDR_GROUP.to_owned(), ..label });
+    let labels = own.chain([name_label(&meta.name.value)]).collect();
+    Some(CidrGroup { name: meta.name.value, labels, nets, span: meta.name.span })
+}
+
+/// The prefixes of a list.
+pub(super) fn nets(items: &[std::sync::Arc<Node>], list: &str, sink: &mut Sink) -> Vec<IpNet> {
+    let net = |item: &std::sync::Arc<Node>| {
+        let text = decode::string(item, format_args!("each of `{list}`"), sink)?;
+        network::prefix(&Spanned::new(text.value.to_owned(), text.span), sink)
+    };
+    items.iter().filter_map(net).collect()
+}
