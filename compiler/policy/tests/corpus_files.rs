@@ -5,13 +5,28 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use common::corpus;
 use policyc_base::{OriginTable, Severity, Sink, SourceMap};
 use policyc_policy::network::Dialect;
 use policyc_policy::{inventory, load};
+
+/// How many files of Cilium's tree are read without an error.
+const CILIUM: usize = 120;
+
+/// What needs more than L3 and L4, or is no network policy.
+const OUTSIDE: &[&str] =
+    &["P0201", "P0202", "P0203", "P0220", "P0221", "P0227", "P0229", "P0230", "P0231"];
+/// Where the corpus says that files are invalid, or no policies as a cluster has them.
+const INVALID: &[&str] = &[
+    "_cases/",
+    "_historic-removed/",
+    "Documentation/",
+    "examples/policies/auth/auth.yaml",
+    "examples/policies/l3/requires/requires.yaml",
+];
 
 fn files(folder: &Path, out: &mut Vec<PathBuf>) {
     let mut entries: Vec<_> =
@@ -26,8 +41,9 @@ fn files(folder: &Path, out: &mut Vec<PathBuf>) {
     }
 }
 
-fn read_all(part: &str) {
-    let Some(folder) = corpus(part) else { return };
+/// Prints for every file what becomes of it, and why; returns how many have no error.
+fn read_all(part: &str) -> Option<usize> {
+    let folder = corpus(part)?;
     let mut paths = Vec::new();
     files(&folder, &mut paths);
     let mut codes: BTreeMap<String, usize> = BTreeMap::new();
@@ -44,6 +60,24 @@ fn read_all(part: &str) {
                 continue;
             }
             clean += usize::from(!sink.has_errors());
+            let errors = sink.iter().filter(|d| d.severity == Severity::Error);
+            let errors: BTreeSet<_> = errors.map(|d| d.code.to_string()).collect();
+            let outcome = match (errors.is_empty(), policies.network.len()) {
+                (true, 0) => "read, no rule of network policy".to_owned(),
+                (true, rules) => format!("compiles, {rules} rules"),
+                (false, _) => format!("refused {}", Vec::from_iter(errors.clone()).join(" ")),
+            };
+            let name = path.strip_prefix(&folder).unwrap_or(path).display().to_string();
+            println!("{name}: {outcome}");
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let is_template = text.contains("{{") || text.contains("NODE_WITHOUT_CILIUM_IP");
+            let explained = errors.is_empty()
+                || !text.contains("NetworkPolicy")
+                || name.ends_with("Chart.yaml")
+                || errors.iter().any(|code| OUTSIDE.contains(&code.as_str()))
+                || is_template
+                || INVALID.iter().any(|prefix| name.starts_with(prefix));
+            assert!(explained, "{name} is valid as far as the corpus says: {outcome}");
             rules += policies.network.len();
             for finding in sink.iter().filter(|d| d.severity == Severity::Error) {
                 *codes.entry(finding.code.to_string()).or_default() += 1;
@@ -58,15 +92,16 @@ fn read_all(part: &str) {
         }
     }
     println!("{part}: {} files, {clean} without errors, {rules} rules, {codes:?}", paths.len());
-    assert!(clean > 0);
+    Some(clean)
 }
 
 #[test]
 fn cilium_files_are_read() {
-    read_all("cilium");
+    // The share that is read without an error; may not fall.
+    assert!(read_all("cilium").is_none_or(|clean| clean >= CILIUM));
 }
 
 #[test]
 fn network_policy_recipes_are_read() {
-    read_all("netpol/recipes");
+    assert!(read_all("netpol/recipes").is_none_or(|clean| clean >= 10));
 }
