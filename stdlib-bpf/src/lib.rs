@@ -25,5 +25,7 @@ pub const PACKET: &[Unit] = &[
     Unit { name: "stdlib/subject.bir", text: include_str!("../bir/subject.bir") },
     Unit { name: "stdlib/link.bir", text: include_str!("../bir/link.bir") },
     Unit { name: "stdlib/ip.bir", text: include_str!("../bir/ip.bir") },
+    Unit { name: "stdlib/connection.bir", text: include_str!("../bir/connection.bir") },
+    Unit { name: "stdlib/fragment.bir", text: include_str!("../bir/fragment.bir") },
     Unit { name: "stdlib/report.bir", text: include_str!("../bir/report.bir") },
 ];

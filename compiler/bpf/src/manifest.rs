@@ -114,6 +114,16 @@ pub enum Reason {
     Arp,
     /// Neither IP nor ARP.
     UnknownL3,
+    /// A reply to a connection that policy allowed earlier.
+    Established,
+    /// An ICMP error about a connection that policy allowed earlier.
+    Related,
+    /// There is no room to remember another connection.
+    ConntrackFull,
+    /// A later fragment of which the first was not forwarded.
+    Fragment,
+    /// Neighbour discovery.
+    Neighbour,
 }
 
 /// One entry of the table of decisions.
@@ -208,6 +218,15 @@ pub struct Subject {
     /// inventory does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosts: Option<Vec<String>>,
+}
+
+/// By what a subject's connections are told from those of others, in every generation:
+/// a number of its name alone (FNV-1a), not of a row, which may mean somebody else
+/// tomorrow. Names of workloads have a `/`, names of nodes have none.
+pub fn subject_identity(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// Where a subject's packets can be judged on its host. The form of an

@@ -76,8 +76,11 @@ fn decision() -> NetworkDecision {
 
 #[test]
 fn programs_check_and_read_back() {
-    let lowered = lower::lower(lower::Decisions { network: Some(&decision()), tracing: None })
-        .expect("it is there");
+    let lowered = lower::lower(lower::Decisions {
+        network: Some(&decision()),
+        ..lower::Decisions::default()
+    })
+    .expect("it is there");
     assert_eq!(lowered.plans.len(), 5);
     let text = lowered.module.to_string();
     let findings = policyc_ir::check(&lowered.module);

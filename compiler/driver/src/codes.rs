@@ -10,7 +10,6 @@ pub const LIMIT: Code = Code("P0702");
 /// A bug of policyc.
 pub const INTERNAL: Code = Code("P0703");
 /// Replies need a rule of their own: there is no connection tracking yet.
-pub const REPLIES: Code = Code("P0704");
 /// This host's tracepoints cannot be read.
 pub const HOST_UNREADABLE: Code = Code("P0705");
 /// There is nobody whom network policies could be about.
@@ -27,7 +26,6 @@ pub const ALL: &[(Code, &str)] = &[
     (NOTHING_TO_BUILD, "nothing to build"),
     (LIMIT, "limit of the target"),
     (INTERNAL, "bug in policyc"),
-    (REPLIES, "replies need a rule of their own"),
     (HOST_UNREADABLE, "tracepoints of this host cannot be read"),
     (NO_SUBJECTS, "nobody to enforce policies on"),
     (REJECTED, "program rejected"),
@@ -72,14 +70,6 @@ pub(crate) fn no_subjects(span: Option<Span>) -> Diagnostic {
     Diagnostic::warning(NO_SUBJECTS, no_span(), message)
         .at(span)
         .with_help("name the inventory with `-i`: selectors are resolved when an artifact is built")
-}
-
-pub(crate) fn replies(span: Option<Span>) -> Diagnostic {
-    let message = "subjects that deny by default drop replies too: there is no connection \
-                   tracking yet";
-    Diagnostic::warning(REPLIES, no_span(), message)
-        .at(span)
-        .with_help("allow replies by a rule of their own: towards the ports that clients ask from, `32768` to `60999` on Linux")
 }
 
 pub(crate) fn limit(message: &str) -> Diagnostic {

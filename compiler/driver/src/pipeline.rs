@@ -12,6 +12,7 @@ use policyc_bpf::{Object, Program};
 use policyc_codegen::backend::{
     self, BackendError, CompileStats, Features, LimitError, ProgramOptions,
 };
+use policyc_codegen::lower::maps::Room;
 use policyc_codegen::lower::{self, Decisions, Lowered};
 use policyc_codegen::{CodegenError, opt};
 use policyc_decision::network::NetworkDecision;
@@ -38,6 +39,8 @@ pub struct Input {
     pub profile: Option<Profile>,
     /// Whether packets of a subject that the artifact does not know pass.
     pub unknown_subject_allowed: bool,
+    /// How many connections are remembered.
+    pub room: Room,
 }
 
 /// Policies that can be decided, if the session has no errors.
@@ -55,6 +58,8 @@ pub struct Policy {
     pub profile: Profile,
     /// Whether packets of a subject that the artifact does not know pass.
     pub unknown_subject_allowed: bool,
+    /// How many connections are remembered.
+    pub room: Room,
 }
 
 /// YAML → policies: read, check, lint. Findings go to the session's sink.
@@ -81,8 +86,9 @@ pub fn read(session: &mut Session, input: &Input) -> Policy {
     let tracing = documents.filter_map(|doc| tracing::check(doc, &profile, origins, sink));
     let tracing = tracing.collect();
     let unknown_subject_allowed = input.unknown_subject_allowed;
+    let room = input.room;
     let network = policies.network;
-    Policy { network, tracing, inventory, dialect, profile, unknown_subject_allowed }
+    Policy { network, tracing, inventory, dialect, profile, unknown_subject_allowed, room }
 }
 
 /// This host, as far as the documents ask for it.
@@ -121,10 +127,11 @@ pub fn decide(policy: &Policy) -> Decided {
 
 impl Decided {
     /// As code generation takes it.
-    pub fn decisions<'a>(&'a self, profile: &'a Profile) -> Decisions<'a> {
+    pub fn decisions<'a>(&'a self, profile: &'a Profile, room: Room) -> Decisions<'a> {
         Decisions {
             network: self.network.as_ref(),
             tracing: self.events.as_ref().map(|events| (events, profile)),
+            room,
         }
     }
 }
@@ -134,7 +141,7 @@ impl Decided {
 /// # Errors
 /// A limit of the target, or a bug.
 pub fn lower(policy: &Policy, decided: &Decided) -> Result<Lowered, CodegenError> {
-    lower::lower(decided.decisions(&policy.profile))
+    lower::lower(decided.decisions(&policy.profile, policy.room))
 }
 
 /// BIR → better BIR: every call inlined, every pass to its end.
@@ -143,9 +150,8 @@ pub fn lower(policy: &Policy, decided: &Decided) -> Result<Lowered, CodegenError
 /// A bug: what the passes made does not check.
 pub fn optimise(lowered: &mut Lowered) -> Result<(), CodegenError> {
     let internal = |error: opt::OptError| CodegenError::internal(error.to_string());
-    opt::optimise(&mut lowered.module, opt::PassSet::all()).map_err(internal)?;
     let names: Vec<&str> = lowered.plans.iter().map(|plan| plan.name.as_str()).collect();
-    opt::keep(&mut lowered.module, &names);
+    opt::optimise_programs(&mut lowered.module, opt::PassSet::all(), &names).map_err(internal)?;
     for plan in &mut lowered.plans {
         let function = lowered.module.functions.iter().find(|(_, f)| f.name == plan.name);
         let missing = || CodegenError::internal(format!("program {} is gone", plan.name));
@@ -228,7 +234,6 @@ pub fn build(session: &mut Session, input: &Input) -> Option<Built> {
     }
     let decided = decide(&policy);
     warn_about_nobody(session, &policy);
-    warn_about_replies(session, &decided);
     match back_end(session, &policy, &decided) {
         Ok((lowered, compiled)) => Some(Built { policy, decided, lowered, compiled }),
         Err(error) => {
@@ -246,21 +251,6 @@ fn warn_about_nobody(session: &mut Session, policy: &Policy) {
         let span = session.origins.get(first.origin).and_then(|info| info.span);
         session.sink.push(codes::no_subjects(span));
     }
-}
-
-/// There is no connection tracking yet, so a subject that denies by default drops
-/// the replies to what it sends, or those it sends, unless a rule allows them.
-/// Said once, at the first rule that denies by default.
-fn warn_about_replies(session: &mut Session, decided: &Decided) {
-    let behaviours = decided.network.iter().flat_map(|network| &network.behaviours);
-    let defaults = behaviours.flat_map(|b| [&b.rules.ingress, &b.rules.egress]);
-    let origins = defaults.filter_map(|rules| match rules.otherwise {
-        network::Reason::DefaultDeny(origin) => Some(origin),
-        _ => None,
-    });
-    let Some(first) = origins.min() else { return };
-    let span = session.origins.get(first).and_then(|info| info.span);
-    session.sink.push(codes::replies(span));
 }
 
 fn back_end(

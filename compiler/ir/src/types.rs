@@ -233,7 +233,8 @@ pub enum Op {
         /// What is stored, with the width of its type.
         value: Value,
     },
-    /// `lock *(base + offset) += value`, 32 or 64 bits, map value or stack. No result.
+    /// `lock *(base + offset) += value`, 32 or 64 bits, map value or stack. Without a
+    /// result, or with what was there before.
     AtomicAdd {
         /// Pointer.
         base: Value,

@@ -36,6 +36,9 @@ use serde::{Deserialize, Serialize};
 /// Name and version of who is asked, as it is recorded.
 pub const ENGINE: &str = "prevail 0.2.6";
 
+/// Longer programs are not asked about: the time it takes grows faster than they do,
+/// to minutes for packet programs that keep connections.
+const LONGEST: usize = 2_000;
 /// Deep recursion on long programs must not end the process.
 const STACK_BYTES: usize = 64 << 20;
 
@@ -101,6 +104,9 @@ pub fn second_opinion(object: &Object, budget: Duration) -> Vec<Opinion> {
 }
 
 fn ask(object: &Object, program: &Program) -> View {
+    if program.insns.len() > LONGEST {
+        return View::NoOpinion(format!("longer than {LONGEST} instructions"));
+    }
     let options = EbpfVerifierOptions::default();
     let mut platform = LinuxPlatform::new();
     platform.map_descriptors = descriptors(object);

@@ -1,5 +1,6 @@
 //! What is in the maps of a generation before it is live.
 
+use policyc_bpf::manifest::subject_identity;
 use policyc_bpf::{MapKind, MapRole, MapSpec};
 use policyc_sys::Kernel;
 
@@ -45,24 +46,30 @@ fn table<K: Kernel>(kernel: &K, spec: &MapSpec, map: &K::Map) -> Result<(), Erro
     kernel.map_freeze(map).or_doing("freeze a table")
 }
 
-/// Attach id to behaviour row + 1; 0 is nobody.
+/// Bytes of an entry of `subjects`.
+const SUBJECT: usize = 16;
+
+/// Attach id to behaviour row + 1, where 0 is nobody; then, behind 0, to the number by
+/// which the subject's connections are known in every generation.
 pub(super) fn subjects<K: Kernel>(
     kernel: &K,
     spec: &MapSpec,
     map: &K::Map,
     plan: &Plan,
 ) -> Result<(), Error> {
-    shape(spec, (4, 4))?;
+    shape(spec, (4, SUBJECT as u32))?;
     let bound =
-        plan.gates.iter().filter_map(|gate| Some((gate.id, gate.wanted.subject.as_ref()?.1)));
+        plan.gates.iter().filter_map(|gate| Some((gate.id, gate.wanted.subject.as_ref()?)));
     // Ids ascend. Tracing has none of a subject, and needs no room.
     let packets = plan.gates.iter().rfind(|gate| gate.wanted.point.judges_packets());
     if let Some(last) = packets.filter(|gate| gate.id >= spec.max_entries) {
         let points = last.id.saturating_add(1);
         return Err(Error::TooManyPoints { points, room: spec.max_entries });
     }
-    for (id, row) in bound {
-        let value = row.saturating_add(1).to_ne_bytes();
+    for (id, (name, row)) in bound {
+        let mut value = [0; SUBJECT];
+        value[..4].copy_from_slice(&row.saturating_add(1).to_ne_bytes());
+        value[8..].copy_from_slice(&subject_identity(name).to_ne_bytes());
         kernel.map_update(map, &id.to_ne_bytes(), &value).or_doing("fill the subjects")?;
     }
     Ok(())

@@ -97,7 +97,7 @@ impl Maps {
                 contents,
             });
         };
-        add("subjects", MapKind::Array, (4, 4), 64, MapRole::Binding, Vec::new());
+        add("subjects", MapKind::Array, (4, 16), 64, MapRole::Binding, Vec::new());
         add("frame", MapKind::PercpuArray, (4, 64), 1, MapRole::Shared, Vec::new());
         add("events", MapKind::Ringbuf, (0, 0), 4096, MapRole::Shared, Vec::new());
         add("counters", MapKind::PercpuArray, (4, 16), COUNTERS, MapRole::Scratch, Vec::new());

@@ -4,7 +4,11 @@ use policyc::pipeline::{self, Built, Input, Policy};
 use policyc::session::Session;
 use policyc_base::Severity;
 use policyc_codegen::CodegenError;
+use policyc_codegen::lower::maps::Room;
 use policyc_policy::network::Dialect;
+
+/// Little, so that a table is soon full and tests need little memory.
+pub(crate) const ROOM: Room = Room { established: 8, half_open: 1024 };
 
 /// Builds, or returns the codes of the errors, each once.
 pub(crate) fn compile(
@@ -15,7 +19,8 @@ pub(crate) fn compile(
     let mut session = Session::new();
     let policies = vec![session.sources.add("policy.yaml", policies)];
     let inventory = vec![session.sources.add("inventory.yaml", inventory)];
-    let input = Input { policies, inventory, dialect, ..Input::default() };
+    let room = ROOM;
+    let input = Input { policies, inventory, dialect, room, ..Input::default() };
     match pipeline::build(&mut session, &input) {
         Some(built) => Ok(built),
         None => {

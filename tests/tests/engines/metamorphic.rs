@@ -12,7 +12,7 @@ use policyc_policy::network::{
     Direction, Entry, EntryVerdict, Flow, Peer, Peers, PerDirection, Ports, Rule, Tier,
 };
 
-use crate::build::compile_policy;
+use crate::build::{ROOM, compile_policy};
 use crate::case::Case;
 use crate::cilium;
 use crate::say::say;
@@ -103,7 +103,8 @@ fn read(case: &Case, unrelated: &str) -> Option<(Session, Policy)> {
     let policies = vec![session.sources.add("policy.yaml", case.policies.as_str())];
     let inventory = format!("{}{unrelated}", case.inventory);
     let inventory = vec![session.sources.add("inventory.yaml", inventory)];
-    let input = Input { policies, inventory, dialect: case.dialect, ..Input::default() };
+    let (room, dialect) = (ROOM, case.dialect);
+    let input = Input { policies, inventory, dialect, room, ..Input::default() };
     let policy = pipeline::read(&mut session, &input);
     (!session.sink.has_errors()).then_some((session, policy))
 }

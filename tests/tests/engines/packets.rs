@@ -8,9 +8,10 @@ use policyc::engine::{
     Bytecode, Kernel, PROGRAM_KINDS, PacketEngine, PacketRun, ProgramSet, attach_id, frame,
 };
 use policyc::pipeline::{self, Built};
-use policyc::witness::{Begins, decision_of, read, shapes};
+use policyc::witness::{Begins, Reading, decision_of, read, shapes};
 use policyc_codegen::lower::Lowered;
 use policyc_decision::network::{NetworkDecision, builtin};
+use policyc_policy::network::connection::Piece;
 use policyc_policy::network::{Dialect, Direction, Flow, protocol};
 
 use crate::build::compile;
@@ -95,7 +96,8 @@ impl<'a> Field<'a> {
         let is_v6 = bytes.first().is_some_and(|first| first >> 4 == 6);
         let ethertype = if is_v6 { 0x86dd } else { 0x0800 };
         let packet = bytes.to_vec();
-        let run = PacketRun { direction, packet, ethertype, linear, attach };
+        let (subject, now) = (None, 0);
+        let run = PacketRun { direction, packet, ethertype, linear, attach, subject, now };
         for (engine, runner) in &mut self.engines {
             let answer = runner.run(&run);
             let refused = answer.as_ref().err().is_some_and(|e| e.message.contains("EINVAL"));
@@ -305,8 +307,10 @@ fn what_packets_get() {
         (v4, "total length of 0", "allow by a rule"),
         (v4, "total length of 65535", "allow by a rule"),
         (v4, "first fragment", "allow by a rule"),
-        (v4, "second fragment", "deny by default"),
-        (any4, "second fragment", "allow by a rule"),
+        (v4, "second fragment", "deny: malformed"),
+        (any4, "second fragment", "deny: malformed"),
+        (v4, "last fragment", "deny: fragment"),
+        (any4, "last fragment", "allow by a rule"),
         (v4, "protocol 1", "allow by a rule"),
         (v4, "protocol 1, nothing behind", "deny: truncated"),
         (v4, "protocol 6, nothing behind", "deny: truncated"),
@@ -317,9 +321,10 @@ fn what_packets_get() {
         (v4, "0 tags, cut at 13", "deny: truncated"),
         (v4, "0 tags, cut at 33", "deny: truncated"),
         (v4, "0 tags, cut at 37", "deny: truncated"),
-        (v4, "0 tags, cut at 38", "allow by a rule"),
-        (v4, "2 tags, cut at 45", "deny: truncated"),
-        (v4, "2 tags, cut at 46", "allow by a rule"),
+        (v4, "0 tags, cut at 47", "deny: truncated"),
+        (v4, "0 tags, cut at 48", "allow by a rule"),
+        (v4, "2 tags, cut at 55", "deny: truncated"),
+        (v4, "2 tags, cut at 56", "allow by a rule"),
         (v6, "no tag", "allow by a rule"),
         (v6, "version 4", "deny: malformed"),
         (v6, "extension 0 and 0 more", "allow by a rule"),
@@ -329,8 +334,9 @@ fn what_packets_get() {
         (v6, "extension 44 and 0 more", "allow by a rule"),
         (v6, "extension 0 beyond the end", "deny: truncated"),
         (v6, "extension 44, cut at 47", "deny: truncated"),
-        (v6, "second fragment behind 3 extensions", "deny by default"),
-        (any6, "second fragment behind 3 extensions", "allow by a rule"),
+        (v6, "second fragment behind 3 extensions", "deny: malformed"),
+        (v6, "last fragment behind 3 extensions", "deny: fragment"),
+        (any6, "last fragment behind 3 extensions", "allow by a rule"),
         (v6, "protocol 58", "deny by default"),
         (v6, "protocol 59", "deny by default"),
         (any6, "protocol 59", "allow by a rule"),
@@ -361,6 +367,8 @@ fn words(decision: &NetworkDecision, index: usize) -> &'static str {
         (Why::Malformed, false) => "deny: malformed",
         (Why::Arp, true) => "allow: ARP",
         (Why::UnknownL3, false) => "deny: neither IP nor ARP",
+        (Why::Fragment, false) => "deny: fragment",
+        (Why::Neighbour, true) => "allow: neighbour discovery",
         (Why::Policy(Reason::Entry(_)), true) => "allow by a rule",
         (Why::Policy(Reason::DefaultDeny(_)), false) => "deny by default",
         other => panic!("{other:?}"),
@@ -378,9 +386,14 @@ fn frames_are_read_back() {
             for (direction, peer) in
                 [(Direction::Egress, flow.destination), (Direction::Ingress, flow.source)]
             {
-                let expected = policyc::witness::Reading::Flow { peer, protocol, port };
-                assert_eq!(read(&frame::ethernet(&flow), Begins::Link, direction), expected);
-                assert_eq!(read(&frame::packet(&flow), Begins::Network, direction), expected);
+                let ethernet = read(&frame::ethernet(&flow), Begins::Link, direction);
+                assert_eq!(ethernet, read(&frame::packet(&flow), Begins::Network, direction));
+                let Reading::Packet(packet) = ethernet else { panic!("{ethernet:?}") };
+                let Piece::Whole(transport) = packet.piece else { panic!("{packet:?}") };
+                assert_eq!(
+                    (packet.peer, transport.protocol, transport.port),
+                    (peer, protocol, port)
+                );
             }
         }
     }

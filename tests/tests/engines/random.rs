@@ -17,7 +17,7 @@ use proptest::sample::select;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use serde_json::Value;
 
-use crate::build::compile_policy;
+use crate::build::{ROOM, compile_policy};
 use crate::lineup::{Field, Lineup, Tally, oracle};
 use crate::policies::policies;
 use crate::rules::{self, rules};
@@ -64,7 +64,8 @@ impl Scenario {
         let mut session = Session::new();
         let policies = vec![session.sources.add("policy.yaml", text(&self.policies))];
         let inventory = vec![session.sources.add("inventory.yaml", text(&self.inventory))];
-        let input = Input { policies, inventory, dialect: self.dialect, ..Input::default() };
+        let (room, dialect) = (ROOM, self.dialect);
+        let input = Input { policies, inventory, dialect, room, ..Input::default() };
         let policy = pipeline::read(&mut session, &input);
         if session.sink.has_errors() {
             let found = session.findings();

@@ -136,6 +136,7 @@ pub(crate) fn policy(case: &RuleCase) -> Policy {
         dialect: Dialect::Cilium120,
         profile,
         unknown_subject_allowed: false,
+        room: crate::build::ROOM,
     }
 }
 

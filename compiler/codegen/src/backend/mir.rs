@@ -74,6 +74,9 @@ pub(crate) enum Op {
     StoreImm(Size, Place, i32),
     /// Memory `+=` last use, in one step.
     AtomicAdd(Width, Place),
+    /// Memory `+=` use 0, in one step; the result is what was there. The last use is
+    /// the base, if there is one.
+    AtomicFetchAdd(Width, Place),
     /// A helper by number; the uses are its arguments.
     Call(i32),
 }
@@ -81,7 +84,7 @@ pub(crate) enum Op {
 impl Op {
     /// Whether result and `use 0` must share a register.
     pub(crate) const fn is_tied(self) -> bool {
-        matches!(self, Self::Alu(..) | Self::AluImm(..) | Self::Swap(_))
+        matches!(self, Self::Alu(..) | Self::AluImm(..) | Self::Swap(_) | Self::AtomicFetchAdd(..))
     }
 
     /// Whether the two uses may change places.
@@ -91,7 +94,14 @@ impl Op {
 
     /// Whether it must stay although nobody uses its result.
     pub(crate) const fn has_effect(self) -> bool {
-        matches!(self, Self::Store(..) | Self::StoreImm(..) | Self::AtomicAdd(..) | Self::Call(_))
+        matches!(
+            self,
+            Self::Store(..)
+                | Self::StoreImm(..)
+                | Self::AtomicAdd(..)
+                | Self::AtomicFetchAdd(..)
+                | Self::Call(_)
+        )
     }
 
     /// Whether `r0` to `r5` are lost.

@@ -15,9 +15,34 @@ pub const ATTACH_POINTS: u32 = 4096;
 pub const FRAME: u32 = 64;
 /// Bytes of the event ring.
 pub const RING: u32 = 1 << 20;
+/// Bytes of a subject: behaviour + 1, 0, and by what its connections are known.
+pub const SUBJECT: u32 = 16;
+/// Bytes of a connection's key, and of that of a datagram in fragments.
+pub const CONNECTION_KEY: u32 = 48;
+/// Bytes of a connection.
+pub const CONNECTION: u32 = 32;
+/// Most datagrams in fragments at a time; Cilium's number.
+const DATAGRAMS: u32 = 8192;
+/// `BPF_F_NO_PREALLOC`
+const NO_PREALLOC: u32 = 1;
 /// Most bytes of one table; the kernel lets a value be larger, but nobody wants
 /// a larger one by accident.
 const MAX_TABLE: usize = 256 << 20;
+
+/// How many connections are remembered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Room {
+    /// Established ones; a power of two. When there are more, new ones are dropped.
+    pub established: u32,
+    /// Half-open ones. When there are more, the least used is forgotten.
+    pub half_open: u32,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { established: 1 << 18, half_open: 1 << 16 }
+    }
+}
 
 /// The tables that packet programs refer to.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +57,8 @@ pub(super) struct Tables {
     pub(super) rows: MapRef,
     /// Rows of cells.
     pub(super) cells: MapRef,
+    /// Places for established connections, less 1.
+    pub(super) places: u32,
 }
 
 /// Maps under declaration. The blueprint of a map has the id that the module's
@@ -47,7 +74,11 @@ impl Maps {
     ///
     /// # Errors
     /// A table that is larger than any target can hold.
-    pub(super) fn network(&mut self, decision: &NetworkDecision) -> Result<Tables, CodegenError> {
+    pub(super) fn network(
+        &mut self,
+        decision: &NetworkDecision,
+        room: Room,
+    ) -> Result<Tables, CodegenError> {
         let allowed = |index: usize| decision.decisions[index].allowed;
         let ports = decision.ports.count;
         within("classes of ports", ports, layout::MAX_PORT_CLASSES)?;
@@ -58,10 +89,31 @@ impl Maps {
             ports: self.table("ports", layout::ports(&decision.ports))?,
             rows: self.table("rows", layout::rows(&decision.rows, decision.ports.count))?,
             cells: self.table("cells", layout::cells(&decision.cells, allowed))?,
+            places: room.established.saturating_sub(1),
         };
-        self.add(map("subjects", MapKind::Array, (4, 4), ATTACH_POINTS, MapRole::Binding));
+        let subject = (4, SUBJECT);
+        self.add(map("subjects", MapKind::Array, subject, ATTACH_POINTS, MapRole::Binding));
         self.add(map("frame", MapKind::PercpuArray, (4, FRAME), 1, MapRole::Shared));
+        self.connections(room)?;
         Ok(tables)
+    }
+
+    /// What is remembered of connections: shared, so that it survives a swap.
+    fn connections(&mut self, room: Room) -> Result<(), CodegenError> {
+        let Room { established, half_open } = room;
+        if !established.is_power_of_two() || half_open == 0 {
+            let what = format!("room for {established} established, {half_open} other connections");
+            return Err(CodegenError::internal(what));
+        }
+        let entry = (CONNECTION_KEY, CONNECTION);
+        let shared = |name, kind, sizes, entries| map(name, kind, sizes, entries, MapRole::Shared);
+        let ct = shared("ct", MapKind::Hash, entry, established);
+        self.add(MapSpec { flags: NO_PREALLOC, ..ct });
+        self.add(shared("ct_half", MapKind::LruHash, entry, half_open));
+        self.add(shared("ct_ring", MapKind::Array, (4, CONNECTION_KEY), established));
+        self.add(shared("ct_clock", MapKind::Array, (4, 8), 1));
+        self.add(shared("frags", MapKind::LruHash, (CONNECTION_KEY, 16), DATAGRAMS));
+        Ok(())
     }
 
     /// What every program counts and reports with. Returns the ring.

@@ -25,7 +25,7 @@ use policyc_target::{Hook, Profile};
 
 use crate::CodegenError;
 use event::{EventMaps, EventProgram};
-use maps::{Maps, Tables};
+use maps::{Maps, Room, Tables};
 use packet::PacketProgram;
 use record::RecordLayout;
 use stdlib::{EventLib, PacketLib};
@@ -61,6 +61,8 @@ pub struct Decisions<'a> {
     pub network: Option<&'a NetworkDecision>,
     /// Tracing policy with the host it is for, if there is any.
     pub tracing: Option<(&'a EventDecision, &'a Profile)>,
+    /// How many connections are remembered.
+    pub room: Room,
 }
 
 impl Decisions<'_> {
@@ -78,7 +80,7 @@ impl Decisions<'_> {
 /// policies' check.
 pub fn lower(decisions: Decisions<'_>) -> Result<Lowered, CodegenError> {
     let mut maps = Maps::default();
-    let tables = decisions.network.map(|n| maps.network(n)).transpose()?;
+    let tables = decisions.network.map(|n| maps.network(n, decisions.room)).transpose()?;
     let outcomes = decisions.tracing.map_or(0, |(events, _)| events.outcomes.len());
     let ring = maps.common(decisions.first_event() + outcomes);
     let hooks = decisions.tracing.map_or(&[][..], |(events, _)| &events.hooks);

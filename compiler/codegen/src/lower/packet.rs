@@ -1,15 +1,19 @@
 //! One packet program: from the context to a verdict.
 //!
 //! Order of events: who is behind this attach point, where is the network
-//! header, who is the peer and what does it want, which cell says what happens,
-//! count it, report it, return. Every way through ends in a decision; there is
-//! no way that forwards a packet without one.
+//! header, who is the peer and what does it want (`parse`); is it a reply
+//! (`connection`), and if not which cell says what happens; note it; count it, report
+//! it, return. Every way through ends in a decision; there is no way that forwards a
+//! packet without one.
+
+mod connection;
+mod parse;
 
 use policyc_bpf::{Direction, Judges, ProgramKind};
 use policyc_decision::intervals::Family;
 use policyc_decision::network::{NetworkDecision, builtin};
 use policyc_ir::{
-    BinOp, Block, CmpOp, FuncId, FunctionBuilder, Helper, MapRef, Module, Target, Type, Value,
+    BinOp, Block, CmpOp, FuncId, FunctionBuilder, MapRef, Module, Target, Type, Value,
 };
 
 use super::layout::{self, ALLOW};
@@ -21,9 +25,6 @@ use super::stdlib::PacketLib;
 const SKB_CB0: i32 = 48;
 /// Offset of `len` in `struct __sk_buff`.
 const SKB_LEN: i32 = 0;
-/// Bytes that are made linear when a header is not: Ethernet, two tags, IPv6 and
-/// its extension headers, ports.
-const PULLED: u32 = 256;
 
 /// What a program kind wants returned.
 struct Verdicts {
@@ -102,48 +103,30 @@ struct Lowering<'a> {
     ctx: Value,
 }
 
-/// Where the parts of a program meet.
-struct Joints {
-    /// `(peer address, protocol, port)` of an IPv4 packet.
-    judge4: Block,
-    /// `(high, low, protocol, port)` of an IPv6 packet.
-    judge6: Block,
-    /// `(decision word)`
-    decided: Block,
-}
-
 impl Lowering<'_> {
     fn body(&mut self) {
         let attach = self.attach_id();
-        let known = self.call(self.library.subject, &[attach])[0];
-        let (judge4, address4) = self.b.block_with("judge4", [Type::U32, Type::U8, Type::U16]);
-        let (judge6, address6) =
-            self.b.block_with("judge6", [Type::U64, Type::U64, Type::U8, Type::U16]);
-        let (judge, judged) = self.b.block_with("judge", [Type::U64, Type::U8, Type::U16]);
+        let known = self.call(self.library.subject, &[attach]);
         let (decided, [word]) = self.b.block_with("decided", [Type::U32]);
-        let joints = Joints { judge4, judge6, decided };
-
         let subject = self.b.block("subject");
         let unknown = self.outcome(builtin::UNKNOWN_SUBJECT, decided);
-        self.b.br_const(CmpOp::Eq, known, 0, unknown, subject);
+        self.b.br_const(CmpOp::Eq, known[0], 0, unknown, subject);
         self.b.switch_to(subject);
-        let behaviour = self.b.bin_const(BinOp::Sub, known, 1);
+        let behaviour = self.b.bin_const(BinOp::Sub, known[0], 1);
         let behaviour = self.b.zext(Type::U64, behaviour);
-        self.parse(&joints);
 
-        self.b.switch_to(judge4);
-        let key = Key::V4(self.b.zext(Type::U64, address4[0]));
-        self.classify(Family::V4, key, judge, &address4[1..]);
-        self.b.switch_to(judge6);
-        let key = Key::V6(address6[0], address6[1]);
-        self.classify(Family::V6, key, judge, &address6[2..]);
-
-        self.b.switch_to(judge);
-        let found = self.cell(behaviour, judged[0], judged[1], judged[2]);
+        let packet = self.parse(known[1], decided);
+        let found = self.judge(&packet, behaviour, known[1], decided);
         self.b.jump(Target::new(decided, [found]));
 
         self.b.switch_to(decided);
         self.conclude(attach, word);
+    }
+
+    /// Whether the program judges what subjects send, as routines take it.
+    fn egress(&mut self) -> Value {
+        let egress = self.program.judges == Judges::Egress;
+        self.b.const_u8(egress.into())
     }
 
     fn call(&mut self, func: FuncId, args: &[Value]) -> Vec<Value> {
@@ -166,78 +149,15 @@ impl Lowering<'_> {
         }
     }
 
-    /// From the start of the packet to the peer, the protocol and the port. A
-    /// header that is not linear is pulled and everything is read once more; what
-    /// is still too short then is truncated.
-    fn parse(&mut self, joints: &Joints) {
-        let truncated = self.outcome(builtin::TRUNCATED, joints.decided);
-        if self.program.kind != ProgramKind::Tc {
-            return self.parse_once(joints, &truncated);
-        }
-        let pull = self.b.block("pull");
-        self.parse_once(joints, &Target::new(pull, []));
-        self.b.switch_to(pull);
-        self.pull();
-        let truncated = self.outcome(builtin::TRUNCATED, joints.decided);
-        self.parse_once(joints, &truncated);
-    }
-
-    /// Makes the first bytes linear.
-    // KERNEL: bpf_skb_pull_data fails when asked for more than the packet has.
-    fn pull(&mut self) {
-        let len = self.b.load(Type::U32, self.ctx, SKB_LEN);
-        let limit = self.b.const_u32(PULLED);
-        let (pulled, [bytes]) = self.b.block_with("pulled", [Type::U32]);
-        self.b.br(CmpOp::Ult, len, limit, Target::new(pulled, [len]), Target::new(pulled, [limit]));
-        self.b.switch_to(pulled);
-        self.b.helper(Helper::SkbPullData, [self.ctx, bytes]);
-    }
-
-    fn parse_once(&mut self, joints: &Joints, short: &Target) {
-        let locate = if self.program.has_link_header() {
-            self.library.ethernet
-        } else {
-            self.library.network
-        };
-        let located = self.call(locate, &[self.ctx]);
-        let (ip4, ip6) = (self.b.block("ip4"), self.b.block("ip6"));
-        let arp = self.outcome(builtin::ARP, joints.decided);
-        let unknown = self.outcome(builtin::UNKNOWN_L3, joints.decided);
-        let (to4, to6) = (Target::new(ip4, []), Target::new(ip6, []));
-        let cases = [(0, short.clone()), (2, arp), (4, to4), (6, to6)];
-        self.b.switch(located[0], cases, unknown);
-
-        let egress = self.program.judges == Judges::Egress;
-        self.b.switch_to(ip4);
-        // Status, source, destination, protocol, port.
-        let ip = self.call(self.library.ipv4, &[located[1]]);
-        let peer = if egress { ip[2] } else { ip[1] };
-        let judge = Target::new(joints.judge4, [peer, ip[3], ip[4]]);
-        self.by_status(ip[0], judge, short, joints);
-
-        self.b.switch_to(ip6);
-        // Status, source and destination as two words each, protocol, port.
-        let ip = self.call(self.library.ipv6, &[located[1]]);
-        let (high, low) = if egress { (ip[3], ip[4]) } else { (ip[1], ip[2]) };
-        let judge = Target::new(joints.judge6, [high, low, ip[5], ip[6]]);
-        self.by_status(ip[0], judge, short, joints);
-    }
-
-    /// Goes by a parser's status: 0 read, 1 too short, else malformed.
-    fn by_status(&mut self, status: Value, read: Target, short: &Target, joints: &Joints) {
-        let malformed = self.outcome(builtin::MALFORMED, joints.decided);
-        self.b.switch(status, [(0, read), (1, short.clone())], malformed);
-    }
-
-    /// The class of the peer, then on to `judge` with protocol and port.
-    fn classify(&mut self, family: Family, key: Key, judge: Block, rest: &[Value]) {
+    /// The class of the peer, then on to `judge` with it.
+    fn classify(&mut self, family: Family, key: Key, judge: Block) {
         let (map, table) = match family {
             Family::V4 => (self.tables.addr4, &self.decision.addresses.v4),
             Family::V6 => (self.tables.addr6, &self.decision.addresses.v6),
         };
         let size = layout::padded_intervals(table);
         let class = search::interval_class(&mut self.b, map, size, key);
-        self.b.jump(Target::new(judge, [class].into_iter().chain(rest.iter().copied())));
+        self.b.jump(Target::new(judge, [class]));
     }
 
     /// The decision word of a behaviour, an address class, a protocol and a port.

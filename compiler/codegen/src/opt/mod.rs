@@ -16,8 +16,8 @@ mod rewrite;
 mod thread_jumps;
 mod threading;
 
-use policyc_ir::check::render;
-use policyc_ir::{Function, Module, check};
+use policyc_ir::check::{check_one, render};
+use policyc_ir::{FuncId, Function, Module, check};
 
 pub use cse::cse;
 pub use dce::dce;
@@ -82,16 +82,26 @@ impl Pass {
 
     /// Runs it once over a module; whether anything changed.
     pub fn run(self, module: &mut Module) -> Result<bool, OptError> {
-        let pass: fn(&mut Function) -> bool = match self {
-            Self::Inline => return inline(module),
-            Self::Fold => fold,
-            Self::Params => params,
-            Self::Cse => cse,
-            Self::ThreadJumps => thread_jumps,
-            Self::MergeGuards => merge_guards,
-            Self::Dce => dce,
-        };
-        Ok(module.functions.iter_mut().fold(false, |changed, (_, func)| pass(func) | changed))
+        match self.of_function() {
+            None => inline(module),
+            Some(pass) => {
+                let functions = module.functions.iter_mut();
+                Ok(functions.fold(false, |changed, (_, func)| pass(func) | changed))
+            }
+        }
+    }
+
+    /// What it does to one function; `None` for what is about the module.
+    fn of_function(self) -> Option<fn(&mut Function) -> bool> {
+        match self {
+            Self::Inline => None,
+            Self::Fold => Some(fold),
+            Self::Params => Some(params),
+            Self::Cse => Some(cse),
+            Self::ThreadJumps => Some(thread_jumps),
+            Self::MergeGuards => Some(merge_guards),
+            Self::Dce => Some(dce),
+        }
     }
 }
 
@@ -155,17 +165,56 @@ pub fn optimise(module: &mut Module, passes: PassSet) -> Result<(), OptError> {
     if passes.contains(Pass::Inline) {
         run(Pass::Inline, module)?;
     }
-    for _ in 0..ROUNDS {
-        let mut changed = false;
-        for pass in Pass::ALL.into_iter().skip(1).filter(|pass| passes.contains(*pass)) {
-            changed |= run(pass, module)?;
-        }
-        if !changed {
-            break;
-        }
-    }
+    settle(module, passes)?;
     module.compact();
     Ok(())
+}
+
+/// The same for programs, of which the others are only parts: these are improved
+/// before they are inlined, once instead of at every call, and are gone afterwards.
+pub fn optimise_programs(
+    module: &mut Module,
+    passes: PassSet,
+    programs: &[&str],
+) -> Result<(), OptError> {
+    verify(module).map_err(OptError::Input)?;
+    settle(module, passes)?;
+    if passes.contains(Pass::Inline) {
+        run(Pass::Inline, module)?;
+    }
+    keep(module, programs);
+    settle(module, passes)?;
+    module.compact();
+    Ok(())
+}
+
+/// Runs the passes over each function until nothing changes.
+fn settle(module: &mut Module, passes: PassSet) -> Result<(), OptError> {
+    for id in module.functions.ids().collect::<Vec<_>>() {
+        for _ in 0..ROUNDS {
+            let mut changed = false;
+            for pass in Pass::ALL.into_iter().filter(|pass| passes.contains(*pass)) {
+                changed |= run_on(pass, module, id)?;
+            }
+            if !changed {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs a pass over one function.
+fn run_on(pass: Pass, module: &mut Module, id: FuncId) -> Result<bool, OptError> {
+    let Some(of_function) = pass.of_function() else { return Ok(false) };
+    let changed = of_function(&mut module.functions[id]);
+    if changed && cfg!(debug_assertions) {
+        let findings = check_one(module, id);
+        if !findings.is_empty() {
+            return Err(OptError::Broken { pass, report: render(module, &findings) });
+        }
+    }
+    Ok(changed)
 }
 
 /// Drops every function but those that `wanted` names and what they call.

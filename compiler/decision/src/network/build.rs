@@ -278,6 +278,11 @@ impl Cells {
             Decision::plain(false, Why::Malformed),
             Decision::plain(true, Why::Arp),
             Decision::plain(false, Why::UnknownL3),
+            Decision::plain(true, Why::Established),
+            Decision::plain(true, Why::Related),
+            Decision::plain(false, Why::ConntrackFull),
+            Decision::plain(false, Why::Fragment),
+            Decision::plain(true, Why::Neighbour),
         ]);
         Self { interned: IndexMap::new(), decisions }
     }

@@ -49,8 +49,20 @@ pub mod builtin {
     pub const ARP: usize = 3;
     /// Neither IP nor ARP: nothing that policies could judge.
     pub const UNKNOWN_L3: usize = 4;
+    /// A reply to a connection that policy allowed earlier.
+    pub const ESTABLISHED: usize = 5;
+    /// An ICMP error about a connection that policy allowed earlier.
+    pub const RELATED: usize = 6;
+    /// Policy allows it, but there is no room to remember the connection.
+    pub const CONNTRACK_FULL: usize = 7;
+    /// A later fragment of which the first was not forwarded, where policy does not
+    /// allow every port.
+    pub const FRAGMENT: usize = 8;
+    /// Neighbour discovery, which policies do not speak about and IPv6 cannot do
+    /// without.
+    pub const NEIGHBOUR: usize = 9;
     /// Number of built-in decisions.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 10;
 }
 
 /// Why a decision is what it is.
@@ -66,6 +78,16 @@ pub enum Why {
     Arp,
     /// See [`builtin::UNKNOWN_L3`].
     UnknownL3,
+    /// See [`builtin::ESTABLISHED`].
+    Established,
+    /// See [`builtin::RELATED`].
+    Related,
+    /// See [`builtin::CONNTRACK_FULL`].
+    ConntrackFull,
+    /// See [`builtin::FRAGMENT`].
+    Fragment,
+    /// See [`builtin::NEIGHBOUR`].
+    Neighbour,
     /// The policy said so.
     Policy(Reason),
 }

@@ -104,6 +104,11 @@ pub fn describe(decision: &Decision, origins: &OriginTable) -> String {
         Why::Malformed => "(malformed headers)".to_owned(),
         Why::Arp => "(ARP)".to_owned(),
         Why::UnknownL3 => "(neither IP nor ARP)".to_owned(),
+        Why::Established => "(reply to a connection allowed earlier)".to_owned(),
+        Why::Related => "(error about a connection allowed earlier)".to_owned(),
+        Why::ConntrackFull => "(no room for another connection)".to_owned(),
+        Why::Fragment => "(fragment whose first part was not forwarded)".to_owned(),
+        Why::Neighbour => "(neighbour discovery)".to_owned(),
         Why::Policy(reason) => words(reason, origins),
     };
     let mut text = format!("{verdict} {why}");

@@ -3,7 +3,7 @@
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use policyc_bpf::parse_object;
-use policyc_codegen::lower::maps::FRAME;
+use policyc_codegen::lower::maps::{FRAME, SUBJECT};
 use policyc_policy::network::Flow;
 use policyc_sys::bpf::{TestRun, possible_cpus, prog_test_run};
 use rustix::time::{ClockId, clock_gettime};
@@ -206,7 +206,9 @@ fn load(policy: &Generated) -> Result<Loaded, BenchError> {
     let wanted = |name: &str| name == "tc_ingress" || name == "xdp_ingress";
     let loaded = Loaded::new(&policy.object, wanted)?;
     set(&loaded, "config", 0, &[1, 0, 0, 0, 0, 0, 0, 0])?;
-    set(&loaded, "subjects", ATTACH, &(policy.behaviour + 1).to_ne_bytes())?;
+    let mut subject = [0; SUBJECT as usize];
+    subject[..4].copy_from_slice(&(policy.behaviour + 1).to_ne_bytes());
+    set(&loaded, "subjects", ATTACH, &subject)?;
     let mut frame = [0; FRAME as usize];
     frame[..4].copy_from_slice(&ATTACH.to_ne_bytes());
     set(&loaded, "frame", 0, &frame.repeat(possible_cpus()?))?;

@@ -35,6 +35,7 @@ pub(super) fn read_with(
         dialect: context.dialect.into(),
         profile: profile(context)?,
         unknown_subject_allowed: false,
+        room: policyc_codegen::lower::maps::Room::default(),
     })
 }
 

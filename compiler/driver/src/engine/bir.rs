@@ -5,7 +5,7 @@ use policyc_ir::Module;
 use policyc_ir::interp::{Context, Machine};
 
 use super::EngineError;
-use super::program::{self, Answer, PacketEngine, PacketRun, ProgramSet, events};
+use super::program::{self, Answer, Identities, PacketEngine, PacketRun, ProgramSet, events};
 
 const NAME: &str = "bir";
 /// Offset of `cb[0]` in `struct __sk_buff`.
@@ -17,6 +17,7 @@ pub struct Bir<'a> {
     decision: &'a NetworkDecision,
     programs: ProgramSet,
     machine: Machine<'a>,
+    identities: Identities,
 }
 
 fn error(message: impl ToString) -> EngineError {
@@ -40,7 +41,7 @@ impl<'a> Bir<'a> {
             set(&mut machine, name, 0, contents)?;
         }
         program::set_up(decision, error, |map, key, value| set(&mut machine, map, key, value))?;
-        Ok(Self { decision, programs, machine })
+        Ok(Self { decision, programs, machine, identities: Identities::default() })
     }
 }
 
@@ -64,6 +65,9 @@ impl PacketEngine for Bir<'_> {
 
     fn run(&mut self, run: &PacketRun) -> Result<Answer, EngineError> {
         let none = || error("there is no program for this direction");
+        if let Some((key, value)) = self.identities.bind(self.decision, run) {
+            set(&mut self.machine, "subjects", key, &value)?;
+        }
         let program = self.programs.program(run.direction).ok_or_else(none)?;
         let packet = run.packet.as_slice();
         let context = match self.programs {
@@ -78,6 +82,7 @@ impl PacketEngine for Bir<'_> {
                 Context::xdp(packet)
             }
         };
+        self.machine.world.coarse_time = run.now;
         let outcome = self.machine.run(program, context).map_err(error)?;
         let word = outcome.events.last().and_then(|(_, event)| events::decision(event));
         let returned = outcome.value().ok_or_else(|| error("the program returned no number"))?;

@@ -5,7 +5,7 @@ use policyc_bpf::interp::{Context, Coverage, Machine, Skb, Xdp};
 use policyc_decision::network::NetworkDecision;
 
 use super::EngineError;
-use super::program::{self, Answer, PacketEngine, PacketRun, ProgramSet, events};
+use super::program::{self, Answer, Identities, PacketEngine, PacketRun, ProgramSet, events};
 
 const NAME: &str = "bytecode";
 
@@ -15,6 +15,7 @@ pub struct Bytecode<'a> {
     decision: &'a NetworkDecision,
     programs: ProgramSet,
     machine: Machine,
+    identities: Identities,
 }
 
 fn error(message: impl ToString) -> EngineError {
@@ -33,7 +34,7 @@ impl<'a> Bytecode<'a> {
     ) -> Result<Self, EngineError> {
         let mut machine = Machine::new(object).map_err(error)?;
         program::set_up(decision, error, |map, key, value| set(&mut machine, map, key, value))?;
-        Ok(Self { decision, programs, machine })
+        Ok(Self { decision, programs, machine, identities: Identities::default() })
     }
 
     /// Which instructions have been run.
@@ -65,6 +66,9 @@ impl PacketEngine for Bytecode<'_> {
 
     fn run(&mut self, run: &PacketRun) -> Result<Answer, EngineError> {
         let none = || error("there is no program for this direction");
+        if let Some((key, value)) = self.identities.bind(self.decision, run) {
+            set(&mut self.machine, "subjects", key, &value)?;
+        }
         let program = self.programs.program(run.direction).ok_or_else(none)?;
         let context: Context = match self.programs {
             ProgramSet::Tc | ProgramSet::Cgroup => {
@@ -80,6 +84,7 @@ impl PacketEngine for Bytecode<'_> {
                 Xdp::new(run.packet.as_slice()).into()
             }
         };
+        self.machine.environment.clock_ns = run.now;
         let outcome = self.machine.run(program, context).map_err(error)?;
         let word = outcome.events.last().and_then(|event| events::decision(&event.data));
         let returned = outcome.ret as u32;

@@ -10,7 +10,7 @@ use policyc_sys::ringbuf::Ringbuf;
 use policyc_verify::kernel::Loaded;
 
 use super::EngineError;
-use super::program::{self, Answer, PacketEngine, PacketRun, ProgramSet, events};
+use super::program::{self, Answer, Identities, PacketEngine, PacketRun, ProgramSet, events};
 
 const NAME: &str = "kernel";
 /// Bytes of `struct __sk_buff` that test runs take, and offsets of two fields.
@@ -26,6 +26,7 @@ pub struct Kernel<'a> {
     loaded: Loaded,
     events: Ringbuf,
     cpus: usize,
+    identities: Identities,
 }
 
 fn error(message: impl ToString) -> EngineError {
@@ -48,7 +49,8 @@ impl<'a> Kernel<'a> {
         let ring = loaded.map("events").ok_or_else(|| error("no map `events`"))?;
         let ring = ring.as_fd().try_clone_to_owned().map_err(error)?;
         let events = Map::from_fd(ring).and_then(Ringbuf::new).map_err(error)?;
-        let engine = Self { decision, programs, loaded, events, cpus };
+        let identities = Identities::default();
+        let engine = Self { decision, programs, loaded, events, cpus, identities };
         program::set_up(decision, error, |map, key, value| engine.set(map, key, value))?;
         Ok(engine)
     }
@@ -95,6 +97,9 @@ impl PacketEngine for Kernel<'_> {
 
     fn run(&mut self, run: &PacketRun) -> Result<Answer, EngineError> {
         let none = || error("there is no program for this direction");
+        if let Some((key, value)) = self.identities.bind(self.decision, run) {
+            self.set("subjects", key, &value)?;
+        }
         let name = self.programs.program(run.direction).ok_or_else(none)?;
         let mut data = Cow::Borrowed(run.packet.as_slice());
         let mut ctx = Vec::new();
@@ -119,5 +124,15 @@ impl PacketEngine for Kernel<'_> {
         let word = self.reported();
         let unknown = || error(format!("the program returned {returned}"));
         self.programs.answer(returned, word).ok_or_else(unknown)
+    }
+
+    fn forget(&mut self) -> Result<(), EngineError> {
+        for name in ["ct", "ct_half", "frags"] {
+            let map = self.loaded.map(name).ok_or_else(|| error(format!("no map `{name}`")))?;
+            while let Some(key) = map.next_key(None).map_err(error)? {
+                map.delete(&key).map_err(error)?;
+            }
+        }
+        Ok(())
     }
 }

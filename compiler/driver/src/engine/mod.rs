@@ -79,7 +79,16 @@ fn end_verdict(allowed: bool, decision: Option<&Decision>) -> EndVerdict {
 fn reason_of(why: Why) -> Option<Reason> {
     match why {
         Why::Policy(reason) => Some(reason),
-        Why::UnknownSubject | Why::Truncated | Why::Malformed | Why::Arp | Why::UnknownL3 => None,
+        Why::UnknownSubject
+        | Why::Truncated
+        | Why::Malformed
+        | Why::Arp
+        | Why::UnknownL3
+        | Why::Established
+        | Why::Related
+        | Why::ConntrackFull
+        | Why::Fragment
+        | Why::Neighbour => None,
     }
 }
 

@@ -4,7 +4,7 @@
 
 use policyc_bpf::{Direction as Hook, Judges, ProgramKind};
 use policyc_codegen::lower::layout::ALLOW;
-use policyc_codegen::lower::maps::ATTACH_POINTS;
+use policyc_codegen::lower::maps::{ATTACH_POINTS, SUBJECT};
 use policyc_decision::network::NetworkDecision;
 use policyc_policy::network::{Direction, Flow};
 
@@ -39,6 +39,10 @@ pub struct PacketRun {
     pub linear: Option<usize>,
     /// Id of the attach point.
     pub attach: u32,
+    /// Whose connections it may be of; `None` for a subject that has none yet.
+    pub subject: Option<u64>,
+    /// When it comes, in nanoseconds. The kernel has its own clock.
+    pub now: u64,
 }
 
 /// What a program said about a packet.
@@ -66,6 +70,14 @@ pub trait PacketEngine {
     /// # Errors
     /// When the engine itself fails, or the kind has no program for the direction.
     fn run(&mut self, run: &PacketRun) -> Result<Answer, EngineError>;
+
+    /// Forgets every connection. Interpreters need not: their time can move on.
+    ///
+    /// # Errors
+    /// When the engine itself fails.
+    fn forget(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
 }
 
 impl<T: PacketEngine> Engine for T {
@@ -162,7 +174,8 @@ impl ProgramSet {
         };
         let (ethertype, linear) = (frame::ethertype(address), None);
         let attach = attach_id(subject.behaviour);
-        Some(PacketRun { direction, packet, ethertype, linear, attach })
+        let (subject, now) = (None, 0);
+        Some(PacketRun { direction, packet, ethertype, linear, attach, subject, now })
     }
 }
 
@@ -187,8 +200,39 @@ pub(super) fn set_up(
         return Err(error("too many distinct behaviours"));
     }
     set("config", 0, &CONFIG)?;
-    (0..decision.behaviours.len())
-        .try_for_each(|b| set("subjects", attach_id(b), &(b as u32 + 1).to_le_bytes()))
+    (0..decision.behaviours.len()).try_for_each(|b| set("subjects", attach_id(b), &subject(b, 0)))
+}
+
+/// An entry of `subjects`.
+fn subject(behaviour: usize, identity: u64) -> [u8; SUBJECT as usize] {
+    let mut value = [0; SUBJECT as usize];
+    value[..4].copy_from_slice(&(behaviour as u32 + 1).to_le_bytes());
+    value[8..].copy_from_slice(&identity.to_le_bytes());
+    value
+}
+
+/// Gives each run the subject that it wants: one that was there before, or one that no
+/// packet was of yet. The identities of the latter count down from the largest.
+#[derive(Debug, Default)]
+pub(super) struct Identities(u64);
+
+impl Identities {
+    /// The entry of `subjects` for a run, and its key; `None` where nobody is bound.
+    pub(super) fn bind(
+        &mut self,
+        decision: &NetworkDecision,
+        run: &PacketRun,
+    ) -> Option<(u32, [u8; SUBJECT as usize])> {
+        let behaviour = (run.attach as usize).checked_sub(1)?;
+        if behaviour >= decision.behaviours.len() {
+            return None;
+        }
+        let identity = run.subject.unwrap_or_else(|| {
+            self.0 = self.0.wrapping_sub(1);
+            self.0
+        });
+        Some((run.attach, subject(behaviour, identity)))
+    }
 }
 
 /// What verdict events say.

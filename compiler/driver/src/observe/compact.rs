@@ -80,6 +80,11 @@ fn why(manifest: Option<&Manifest>, decision: u32) -> String {
         Reason::Malformed => "(malformed headers)".to_owned(),
         Reason::Arp => "(ARP)".to_owned(),
         Reason::UnknownL3 => "(neither IP nor ARP)".to_owned(),
+        Reason::Established => "(reply to a connection allowed earlier)".to_owned(),
+        Reason::Related => "(error about a connection allowed earlier)".to_owned(),
+        Reason::ConntrackFull => "(no room for another connection)".to_owned(),
+        Reason::Fragment => "(fragment whose first part was not forwarded)".to_owned(),
+        Reason::Neighbour => "(neighbour discovery)".to_owned(),
     }
 }
 

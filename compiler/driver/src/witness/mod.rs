@@ -2,7 +2,8 @@
 //!
 //! A bounded set of witness packets is derived from the decision: for every
 //! behaviour and direction one peer of each address class and one port of each port
-//! class, and packets of every shape that programs tell apart. Each is run through
+//! class, packets of every shape that programs tell apart, and conversations from their
+//! first packet to their last. Each is run through
 //! the bytecode of every kind of program. A disagreement is a bug of policyc, never
 //! of the policy.
 //!
@@ -10,8 +11,11 @@
 //! evenly where there would be more.
 //! Does not know: the kernel; tracing programs.
 
+mod messages;
 mod reading;
+mod sequences;
 pub mod shapes;
+pub mod wire;
 
 use std::net::IpAddr;
 
@@ -20,6 +24,7 @@ use policyc_bpf::interp::Coverage;
 use policyc_bpf::{Object, decode};
 use policyc_decision::intervals::Family;
 use policyc_decision::network::{NetworkDecision, Packet, builtin};
+use policyc_policy::network::connection::{Connections, Judgement, Question};
 use policyc_policy::network::{Dialect, Direction, Flow, protocol};
 
 use crate::engine::{
@@ -34,6 +39,8 @@ use shapes::Shape;
 /// Most packets between classes for one kind of program. Prime, so that the spread
 /// does not keep step with the number of classes.
 pub const LIMIT: usize = 3_989;
+/// The protocol of what could have any port (IANA: reserved): no policy can name it.
+const NO_PROTOCOL: u8 = 255;
 /// Most disagreements that are told.
 const TOLD: usize = 20;
 
@@ -68,6 +75,7 @@ pub fn check(built: &Built) -> Witnessed {
             let mut check = Check { built, decision, engine, witnessed: &mut witnessed };
             check.classes();
             check.shapes();
+            check.sequences();
             coverage.merge(check.engine.coverage());
         });
         if let Err(error) = result {
@@ -140,7 +148,7 @@ impl Check<'_, '_> {
         };
         let reading = read(&bytes, begins, direction);
         let expected = decision_of(self.decision, behaviour, direction, reading);
-        if let Reading::Flow { peer, protocol, port } = reading {
+        if let Reading::Packet(_) = reading {
             let packet = Packet { behaviour, direction, peer, protocol, port };
             if let Some(reason) = self.oracle_differs(subject, &packet, expected) {
                 self.disagree(format!("{packet:?}: {reason}"));
@@ -222,7 +230,9 @@ impl Check<'_, '_> {
         attach: u32,
         expected: usize,
     ) {
-        let mut run = PacketRun { direction, packet, ethertype, linear: None, attach };
+        let (subject, now) = (None, 0);
+        let mut run =
+            PacketRun { direction, packet, ethertype, linear: None, attach, subject, now };
         self.run_once(name, &run, expected);
         if self.engine.programs() == ProgramSet::Tc {
             run.linear = Some(0);
@@ -261,11 +271,49 @@ pub fn decision_of(
     direction: Direction,
     reading: Reading,
 ) -> usize {
-    match (reading, reading.builtin()) {
-        (Reading::Flow { peer, protocol, port }, _) => {
-            decision.judge(&Packet { behaviour, direction, peer, protocol, port })
-        }
-        (_, builtin) => builtin.unwrap_or(builtin::MALFORMED),
+    let none = &mut Connections::new(1);
+    decision_among(none, decision, Viewer { behaviour, subject: 0, now: 0 }, direction, reading)
+}
+
+/// Who sees a packet, and when.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Viewer {
+    /// Index of the subject's behaviour.
+    pub behaviour: usize,
+    /// By what its connections are known.
+    pub subject: u64,
+    /// When, in nanoseconds.
+    pub now: u64,
+}
+
+/// The decision about what a packet says after others.
+pub fn decision_among(
+    connections: &mut Connections,
+    decision: &NetworkDecision,
+    viewer: Viewer,
+    direction: Direction,
+    reading: Reading,
+) -> usize {
+    let Reading::Packet(packet) = reading else {
+        return reading.builtin().unwrap_or(builtin::MALFORMED);
+    };
+    let Viewer { behaviour, subject, now } = viewer;
+    let mut said = builtin::FRAGMENT;
+    let (_, judgement) = connections.judge(subject, &packet, now, |question| {
+        let (protocol, port) = match question {
+            Question::Transport { protocol, port } => (protocol, port),
+            Question::Unknown => (NO_PROTOCOL, 0),
+        };
+        let peer = packet.peer;
+        said = decision.judge(&Packet { behaviour, direction, peer, protocol, port });
+        decision.decisions.get(said).is_some_and(|said| said.allowed)
+    });
+    match judgement {
+        Judgement::Established => builtin::ESTABLISHED,
+        Judgement::Related => builtin::RELATED,
+        Judgement::Full => builtin::CONNTRACK_FULL,
+        Judgement::Fragment => builtin::FRAGMENT,
+        Judgement::Policy => said,
     }
 }
 

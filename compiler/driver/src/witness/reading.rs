@@ -3,17 +3,21 @@
 //! The authority on packets that are no textbook flow, as the oracle is on flows:
 //! written from `docs/coverage.md` and the standards, apart from the routines that
 //! programs are made of, so that the two can be held against each other.
-//! Source: IEEE 802.1Q, RFC 791, RFC 8200, RFC 4302, RFC 792, RFC 4443.
+//! Source: IEEE 802.1Q, RFC 791, RFC 8200, RFC 4302, RFC 792, RFC 4443, RFC 9293,
+//! RFC 1858 (fragments that overwrite headers), RFC 4861, RFC 2710, RFC 3810.
 
 use std::net::IpAddr;
 
 use policyc_decision::network::builtin;
+use policyc_policy::network::connection::{FragmentId, Packet, Piece, Signals, Track, Transport};
 use policyc_policy::network::{Direction, protocol};
 
 /// Extension headers that are skipped; one more is too many.
 const EXTENSIONS: usize = 4;
-/// The protocol that fragments without ports are judged by: no policy can name it.
-const LATER_FRAGMENT: u8 = 255;
+/// Those of the packet that an ICMP error is about.
+const INNER_EXTENSIONS: usize = 2;
+/// The protocol that fragments of IPv6 have in common: that of their own header.
+const IPV6_FRAGMENT: u8 = 44;
 
 /// Where a packet begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,14 +32,9 @@ pub enum Begins {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Reading {
     /// It is judged by this.
-    Flow {
-        /// The other end.
-        peer: IpAddr,
-        /// IP protocol number.
-        protocol: u8,
-        /// Destination port or ICMP type, host byte order.
-        port: u16,
-    },
+    Packet(Packet),
+    /// Neighbour discovery, or what it needs of multicast.
+    Neighbour,
     /// A header is not all there.
     Truncated,
     /// Headers contradict themselves, or are too many.
@@ -50,11 +49,12 @@ impl Reading {
     /// The built-in decision about a packet that is no flow.
     pub const fn builtin(self) -> Option<usize> {
         match self {
-            Self::Flow { .. } => None,
+            Self::Packet(_) => None,
             Self::Truncated => Some(builtin::TRUNCATED),
             Self::Malformed => Some(builtin::MALFORMED),
             Self::Arp => Some(builtin::ARP),
             Self::UnknownL3 => Some(builtin::UNKNOWN_L3),
+            Self::Neighbour => Some(builtin::NEIGHBOUR),
         }
     }
 }
@@ -107,24 +107,51 @@ fn network(packet: &[u8], direction: Direction) -> Result {
     }
 }
 
+/// The ends of a packet from its source and destination.
+fn ends(direction: Direction, source: IpAddr, destination: IpAddr) -> (IpAddr, IpAddr) {
+    match direction {
+        Direction::Egress => (source, destination),
+        Direction::Ingress => (destination, source),
+    }
+}
+
+fn opposite(direction: Direction) -> Direction {
+    match direction {
+        Direction::Egress => Direction::Ingress,
+        Direction::Ingress => Direction::Egress,
+    }
+}
+
+fn addresses4(packet: &[u8]) -> std::result::Result<(IpAddr, IpAddr), Reading> {
+    let (source, destination) = (bytes::<4>(packet, 12)?, bytes::<4>(packet, 16)?);
+    Ok((source.into(), destination.into()))
+}
+
+fn addresses6(packet: &[u8]) -> std::result::Result<(IpAddr, IpAddr), Reading> {
+    let (source, destination) = (bytes::<16>(packet, 8)?, bytes::<16>(packet, 24)?);
+    Ok((source.into(), destination.into()))
+}
+
 fn ipv4(packet: &[u8], direction: Direction) -> Result {
     let header: [u8; 20] = bytes(packet, 0)?;
     let words = usize::from(header[0] & 15);
-    if header[0] >> 4 != 4 || words < 5 {
-        return Err(Reading::Malformed);
-    }
-    let peer: [u8; 4] = match direction {
-        Direction::Egress => bytes(packet, 16)?,
-        Direction::Ingress => bytes(packet, 12)?,
-    };
-    if u16_at(packet, 6)? & 0x1fff != 0 {
-        return Ok(Reading::Flow { peer: peer.into(), protocol: LATER_FRAGMENT, port: 0 });
-    }
     let protocol = header[9];
-    if protocol == protocol::ICMPV6 {
+    if header[0] >> 4 != 4 || words < 5 || protocol == protocol::ICMPV6 {
         return Err(Reading::Malformed);
     }
-    Ok(Reading::Flow { peer: peer.into(), protocol, port: port(packet, words * 4, protocol)? })
+    let (source, destination) = addresses4(packet)?;
+    let (own, peer) = ends(direction, source, destination);
+    let id = FragmentId { id: u16_at(packet, 4)?.into(), protocol };
+    let fragment = u16_at(packet, 6)?;
+    let piece = match (fragment & 0x1fff, fragment & 0x2000 != 0) {
+        (1, _) => return Err(Reading::Malformed),
+        (0, more) => {
+            let transport = transport(packet, words * 4, protocol, own, direction)?;
+            if more { Piece::First(id, transport) } else { Piece::Whole(transport) }
+        }
+        _ => Piece::Later(id),
+    };
+    Ok(Reading::Packet(Packet { direction, own, peer, piece }))
 }
 
 fn ipv6(packet: &[u8], direction: Direction) -> Result {
@@ -132,34 +159,90 @@ fn ipv6(packet: &[u8], direction: Direction) -> Result {
     if header[0] >> 4 != 6 {
         return Err(Reading::Malformed);
     }
-    let peer: [u8; 16] = match direction {
-        Direction::Egress => bytes(packet, 24)?,
-        Direction::Ingress => bytes(packet, 8)?,
-    };
-    let (mut next, mut at, mut extensions) = (header[6], 40, 0);
-    while let Some(extension) = extension(packet, at, next)? {
-        let Extension::Followed { by, length } = extension else {
-            next = LATER_FRAGMENT;
-            break;
-        };
-        extensions += 1;
-        if extensions > EXTENSIONS {
-            return Err(Reading::Malformed);
+    let (source, destination) = addresses6(packet)?;
+    let (own, peer) = ends(direction, source, destination);
+    let chain = extensions(packet, EXTENSIONS)?;
+    let Chain { next, at, fragment } = match chain {
+        Extensions::Transport(chain) => chain,
+        Extensions::LaterFragment(id) => {
+            return Ok(Reading::Packet(Packet { direction, own, peer, piece: Piece::Later(id) }));
         }
-        (next, at) = (by, at + length);
-    }
+        Extensions::TooMany => return Err(Reading::Malformed),
+    };
     if next == protocol::ICMP {
         return Err(Reading::Malformed);
     }
-    Ok(Reading::Flow { peer: peer.into(), protocol: next, port: port(packet, at, next)? })
+    let transport = transport(packet, at, next, own, direction)?;
+    if next == protocol::ICMPV6 && fragment.is_none() && is_neighbour(packet, at, source) {
+        return Ok(Reading::Neighbour);
+    }
+    let piece = match fragment {
+        Some(id) => Piece::First(id, transport),
+        None => Piece::Whole(transport),
+    };
+    Ok(Reading::Packet(Packet { direction, own, peer, piece }))
+}
+
+/// Whether an ICMPv6 message is one that IPv6 cannot do without on a link.
+fn is_neighbour(packet: &[u8], at: usize, source: IpAddr) -> bool {
+    let link_local = match source {
+        IpAddr::V6(source) => source.is_unicast_link_local() || source.is_unspecified(),
+        IpAddr::V4(_) => false,
+    };
+    match (packet.get(7), packet.get(at), packet.get(at + 1)) {
+        (Some(255), Some(133..=136), Some(0)) => true,
+        (Some(1), Some(130..=132 | 143), Some(0)) => link_local,
+        _ => false,
+    }
+}
+
+/// What extension headers lead to.
+enum Extensions {
+    /// A transport header, perhaps of a first fragment.
+    Transport(Chain),
+    /// No header.
+    LaterFragment(FragmentId),
+    /// Another extension header.
+    TooMany,
+}
+
+/// Where a transport header is.
+struct Chain {
+    next: u8,
+    at: usize,
+    fragment: Option<FragmentId>,
+}
+
+/// Follows the extension headers of an IPv6 packet, up to a number of them.
+fn extensions(packet: &[u8], limit: usize) -> std::result::Result<Extensions, Reading> {
+    let (mut next, mut at, mut count) = (bytes::<40>(packet, 0)?[6], 40, 0);
+    let mut fragment = None;
+    while let Some(extension) = extension(packet, at, next)? {
+        let (by, length) = match extension {
+            Extension::Followed { by, length } => (by, length),
+            Extension::Fragment { .. } if fragment.is_some() => return Err(Reading::Malformed),
+            Extension::Fragment { offset: 1, .. } => return Err(Reading::Malformed),
+            Extension::Fragment { by, offset: 0, more, id } => {
+                fragment = more.then_some(id);
+                (by, 8)
+            }
+            Extension::Fragment { id, .. } => return Ok(Extensions::LaterFragment(id)),
+        };
+        count += 1;
+        if count > limit {
+            return Ok(Extensions::TooMany);
+        }
+        (next, at) = (by, at + length);
+    }
+    Ok(Extensions::Transport(Chain { next, at, fragment }))
 }
 
 /// An extension header of IPv6.
 enum Extension {
     /// Something follows it.
     Followed { by: u8, length: usize },
-    /// A fragment that is not the first: what follows is no header.
-    LaterFragment,
+    /// It says that this is part of a datagram, from an offset in eight bytes on.
+    Fragment { by: u8, offset: u16, more: bool, id: FragmentId },
 }
 
 fn extension(
@@ -179,25 +262,144 @@ fn extension(
             let [by, units] = bytes(packet, at)?;
             followed(by, (usize::from(units) + 2) * 4)
         }
-        44 => {
+        IPV6_FRAGMENT => {
             let header: [u8; 8] = bytes(packet, at)?;
-            if u16_at(packet, at + 2)? >> 3 != 0 {
-                return Ok(Some(Extension::LaterFragment));
-            }
-            followed(header[0], 8)
+            let place = u16_at(packet, at + 2)?;
+            let id = u32::from_be_bytes(bytes(packet, at + 4)?);
+            let id = FragmentId { id, protocol: IPV6_FRAGMENT };
+            let (offset, more) = (place >> 3, place & 1 != 0);
+            Ok(Some(Extension::Fragment { by: header[0], offset, more, id }))
         }
         _ => Ok(None),
     }
 }
 
-/// What policies call the port of a transport header.
-fn port(packet: &[u8], at: usize, protocol: u8) -> std::result::Result<u16, Reading> {
-    match protocol {
-        protocol::TCP | protocol::UDP | protocol::SCTP => {
-            bytes::<4>(packet, at)?;
-            u16_at(packet, at + 2)
+/// A transport header of a packet of `own`.
+fn transport(
+    packet: &[u8],
+    at: usize,
+    protocol: u8,
+    own: IpAddr,
+    direction: Direction,
+) -> std::result::Result<Transport, Reading> {
+    let datagram = Signals { opens: true, confirms: true, ..Signals::default() };
+    let (port, from, to, signals) = match protocol {
+        protocol::TCP => {
+            let header: [u8; 14] = bytes(packet, at)?;
+            let port = u16_at(packet, at + 2)?;
+            (port, u16_at(packet, at)?, port, tcp(header[13]))
         }
-        protocol::ICMP | protocol::ICMPV6 => Ok(bytes::<1>(packet, at)?[0].into()),
-        _ => Ok(0),
+        protocol::UDP | protocol::SCTP => {
+            let port = u16_at(packet, at + 2)?;
+            (port, u16_at(packet, at)?, port, datagram)
+        }
+        protocol::ICMP | protocol::ICMPV6 => {
+            let track = icmp(packet, at, protocol, own, direction)?;
+            return Ok(Transport { protocol, port: packet[at].into(), track });
+        }
+        _ => (0, 0, 0, datagram),
+    };
+    let (own_port, peer_port) = match direction {
+        Direction::Egress => (from, to),
+        Direction::Ingress => (to, from),
+    };
+    let stream = protocol == protocol::TCP;
+    Ok(Transport { protocol, port, track: Track::Part { own_port, peer_port, stream, signals } })
+}
+
+/// What the flags of a TCP header mean for a connection.
+const fn tcp(flags: u8) -> Signals {
+    let (fin, syn, rst, ack) = (flags & 1 != 0, flags & 2 != 0, flags & 4 != 0, flags & 16 != 0);
+    Signals {
+        opens: syn && !ack && !fin && !rst,
+        attempt: syn && !ack,
+        finishes: fin,
+        resets: rst,
+        confirms: ack && !syn,
     }
+}
+
+/// What an ICMP message is about.
+fn icmp(
+    packet: &[u8],
+    at: usize,
+    protocol: u8,
+    own: IpAddr,
+    direction: Direction,
+) -> std::result::Result<Track, Reading> {
+    let header: [u8; 8] = bytes(packet, at)?;
+    let id = u16_at(packet, at + 4)?;
+    let (question, asks) = match (protocol, header[0]) {
+        (protocol::ICMP, 8 | 13) | (protocol::ICMPV6, 128) => (header[0], true),
+        (protocol::ICMP, 0) => (8, false),
+        (protocol::ICMP, 14) => (13, false),
+        (protocol::ICMPV6, 129) => (128, false),
+        (protocol::ICMP, 3 | 11 | 12) | (protocol::ICMPV6, 1..=4) => {
+            let inner = packet.get(at + 8..).unwrap_or_default();
+            return Ok(about(inner, own, direction).unwrap_or(Track::Stateless));
+        }
+        _ => return Ok(Track::Stateless),
+    };
+    // Whoever asks has the identifier.
+    let own_asks = asks == (direction == Direction::Egress);
+    let (own_port, peer_port) =
+        if own_asks { (id, question.into()) } else { (question.into(), id) };
+    let signals = Signals { opens: asks, confirms: true, ..Signals::default() };
+    Ok(Track::Part { own_port, peer_port, stream: false, signals })
+}
+
+/// The connection of the packet that an ICMP error holds, if it is one of `own`.
+fn about(inner: &[u8], own: IpAddr, direction: Direction) -> Option<Track> {
+    // What is received is about what was sent.
+    let direction = opposite(direction);
+    let (addresses, protocol, at) = match inner.first()? >> 4 {
+        4 if own.is_ipv4() => {
+            let header: [u8; 20] = bytes(inner, 0).ok()?;
+            let words = usize::from(header[0] & 15);
+            let later = u16_at(inner, 6).ok()? & 0x1fff != 0;
+            if words < 5 || later || header[9] == protocol::ICMPV6 {
+                return None;
+            }
+            (addresses4(inner).ok()?, header[9], words * 4)
+        }
+        6 if own.is_ipv6() => {
+            let Extensions::Transport(Chain { next, at, .. }) =
+                extensions(inner, INNER_EXTENSIONS).ok()?
+            else {
+                return None;
+            };
+            if next == protocol::ICMP {
+                return None;
+            }
+            (addresses6(inner).ok()?, next, at)
+        }
+        _ => return None,
+    };
+    let (mine, peer) = ends(direction, addresses.0, addresses.1);
+    if mine != own {
+        return None;
+    }
+    let (own_port, peer_port) = match protocol {
+        protocol::TCP | protocol::UDP | protocol::SCTP => {
+            let (from, to) = (u16_at(inner, at).ok()?, u16_at(inner, at + 2).ok()?);
+            match direction {
+                Direction::Egress => (from, to),
+                Direction::Ingress => (to, from),
+            }
+        }
+        protocol::ICMP | protocol::ICMPV6 => {
+            // An error is never about an error.
+            let is_error = matches!((protocol, inner.get(at)?), (protocol::ICMP, 3 | 11 | 12))
+                || (protocol == protocol::ICMPV6 && (1..=4).contains(inner.get(at)?));
+            if is_error {
+                return None;
+            }
+            match icmp(inner, at, protocol, own, direction).ok()? {
+                Track::Part { own_port, peer_port, .. } => (own_port, peer_port),
+                _ => return None,
+            }
+        }
+        _ => (0, 0),
+    };
+    Some(Track::About { peer, protocol, own_port, peer_port })
 }

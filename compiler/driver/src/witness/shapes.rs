@@ -18,7 +18,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    fn new(name: impl Into<String>, link: Vec<u8>, network: Vec<u8>) -> Self {
+    pub(super) fn new(name: impl Into<String>, link: Vec<u8>, network: Vec<u8>) -> Self {
         Self { name: name.into(), link, network }
     }
 
@@ -49,6 +49,7 @@ pub fn shapes(flow: &Flow) -> Vec<Shape> {
         IpAddr::V6(_) => ipv6(flow, &plain),
     });
     shapes.extend(cut(ethertype, &plain));
+    shapes.extend(super::messages::messages(flow));
     shapes
 }
 
@@ -223,7 +224,9 @@ fn ipv6(flow: &Flow, plain: &[u8]) -> Vec<Shape> {
         let mut later = extended(plain, &kinds[..=place]);
         let offset = 40 + 16 * place + 2;
         later[offset..offset + 2].copy_from_slice(&[0, 8]);
-        push(format!("second fragment behind {place} extensions"), later);
+        push(format!("second fragment behind {place} extensions"), later.clone());
+        later[offset..offset + 2].copy_from_slice(&[0x12, 0x30]);
+        push(format!("last fragment behind {place} extensions"), later);
     }
     shapes.extend(behind_extensions(flow, &link));
     shapes.extend(transports(flow, protocol::ICMPV6, &link));

@@ -49,13 +49,18 @@ pub struct Finding {
 /// Everything that is wrong with a module; empty if it is well-formed.
 pub fn check(module: &Module) -> Vec<Finding> {
     let mut findings = structure::check_module(module);
-    for (id, func) in module.functions.iter() {
-        let mut found = Found { list: vec![] };
-        check_function(module, func, &mut found);
-        let found = found.list.into_iter();
-        findings.extend(found.map(|(place, message)| Finding { func: Some(id), place, message }));
-    }
+    findings.extend(module.functions.ids().flat_map(|id| check_one(module, id)));
     findings
+}
+
+/// Everything that is wrong with one function of a module.
+pub fn check_one(module: &Module, id: FuncId) -> Vec<Finding> {
+    let mut found = Found { list: vec![] };
+    if let Some(func) = module.functions.get(id) {
+        check_function(module, func, &mut found);
+    }
+    let found = found.list.into_iter();
+    found.map(|(place, message)| Finding { func: Some(id), place, message }).collect()
 }
 
 fn check_function(module: &Module, func: &Function, found: &mut Found) {

@@ -78,8 +78,10 @@ impl Checker<'_> {
             return;
         }
         if let Op::Store { base, value, .. } | Op::AtomicAdd { base, value, .. } = inst.op {
-            if !results.is_empty() {
-                self.error("this has no result");
+            let fetched = [self.func.ty(value)];
+            let fetches = matches!(inst.op, Op::AtomicAdd { .. }) && results == fetched;
+            if !results.is_empty() && !fetches {
+                self.error("this has no result, or what an atomic add found");
             }
             return self.write(inst, base, value);
         }

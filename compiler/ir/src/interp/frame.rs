@@ -166,8 +166,10 @@ impl Run<'_, '_> {
             Op::AtomicAdd { base, offset, value } => {
                 let len = frame.width(*value)?.bytes() as usize;
                 let base = frame.cell(*base)?;
-                let sum = number(&self.read(base, *offset, len)?).wrapping_add(frame.int(*value)?);
-                return self.write(base, *offset, &sum.to_le_bytes()[..len]);
+                let before = number(&self.read(base, *offset, len)?);
+                let sum = before.wrapping_add(frame.int(*value)?);
+                self.write(base, *offset, &sum.to_le_bytes()[..len])?;
+                Cell::Int(before)
             }
             Op::Helper(helper, args) => self.helper(*helper, &frame.cells(args)?)?,
             Op::Call(..) => return Err(FaultKind::IllFormed("calls are run by the caller")),

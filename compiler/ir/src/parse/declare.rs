@@ -203,7 +203,8 @@ impl Reader {
         let mut parts = operation.into_inner();
         let known = |ty| (vec![ty], None);
         match rule {
-            Rule::constant | Rule::load => match parts.next() {
+            // What an atomic addition found need not be named.
+            Rule::constant | Rule::load | Rule::atomic_add => match parts.next() {
                 Some(ty) => known(self.ty(ty, func)),
                 None => (vec![], None),
             },

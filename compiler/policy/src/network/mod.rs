@@ -1,6 +1,7 @@
 //! Network policy: documents, checks, meaning.
 
 mod check;
+pub mod connection;
 pub mod doc;
 pub mod eval;
 pub mod lint;

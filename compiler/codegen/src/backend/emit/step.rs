@@ -111,6 +111,13 @@ fn op(op: Op, dst: Option<Reg>, uses: &[Reg]) -> Option<Insn> {
             let (base, offset) = memory(place)?;
             Insn::atomic(width, AtomicOp::Add, base, offset, last?)
         }
+        Op::AtomicFetchAdd(width, place) => {
+            let (base, offset) = match place {
+                Place::Base(offset) => (last?, offset),
+                Place::Frame(offset) => (Reg::R10, offset),
+            };
+            Insn::atomic(width, AtomicOp::FetchAdd, base, offset, dst?)
+        }
         Op::Call(number) => Insn::call_helper(number),
     })
 }

@@ -147,6 +147,7 @@ impl Select<'_> {
         base: ir::Value,
         offset: i32,
         value: ir::Value,
+        result: Option<ir::Value>,
     ) -> Selected {
         let width = match self.width(value)? {
             ir::Width::W32 => Width::W32,
@@ -154,7 +155,13 @@ impl Select<'_> {
             _ => return Err("an atomic addition is of 32 or 64 bits".into()),
         };
         let (place, base) = self.place(base, offset)?;
-        let uses = base.into_iter().chain([self.reg(value)?]).collect();
+        let value = self.reg(value)?;
+        if let Some(result) = result {
+            let uses = [value].into_iter().chain(base).collect();
+            self.vregs[result] = Some(self.compute(Op::AtomicFetchAdd(width, place), uses));
+            return Ok(());
+        }
+        let uses = base.into_iter().chain([value]).collect();
         self.push(Op::AtomicAdd(width, place), None, uses);
         Ok(())
     }

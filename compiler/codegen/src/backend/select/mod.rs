@@ -152,7 +152,7 @@ impl<'a> Select<'a> {
         match (&inst.op, result) {
             (ir::Op::Store { base, offset, value }, _) => self.store(*base, *offset, *value),
             (ir::Op::AtomicAdd { base, offset, value }, _) => {
-                self.atomic_add(*base, *offset, *value)
+                self.atomic_add(*base, *offset, *value, result)
             }
             (ir::Op::Helper(helper, args), _) => self.helper(*helper, args, result),
             (ir::Op::Call(..), _) => Err("it calls a function that was not inlined".into()),
