@@ -58,8 +58,7 @@ pub(super) fn subjects<K: Kernel>(
     plan: &Plan,
 ) -> Result<(), Error> {
     shape(spec, (4, SUBJECT as u32))?;
-    let bound =
-        plan.gates.iter().filter_map(|gate| Some((gate.id, gate.wanted.subject.as_ref()?)));
+    let bound = plan.gates.iter().filter_map(|gate| Some((gate.id, gate.wanted.subject.as_ref()?)));
     // Ids ascend. Tracing has none of a subject, and needs no room.
     let packets = plan.gates.iter().rfind(|gate| gate.wanted.point.judges_packets());
     if let Some(last) = packets.filter(|gate| gate.id >= spec.max_entries) {

@@ -19,6 +19,7 @@ mod lab;
 mod tool;
 mod traffic;
 
+mod connections;
 mod demonstration;
 mod generic;
 mod input;
