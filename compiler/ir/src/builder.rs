@@ -290,6 +290,12 @@ impl FunctionBuilder {
         self.push(Op::AtomicAdd { base, offset, value }, vec![]);
     }
 
+    /// The same; what was there before.
+    pub fn atomic_fetch_add(&mut self, base: Value, offset: i32, value: Value) -> Value {
+        let ty = self.ty(value);
+        self.push_one(Op::AtomicAdd { base, offset, value }, ty)
+    }
+
     /// A call of a kernel helper.
     pub fn helper(&mut self, helper: Helper, args: impl Into<Vec<Value>>) -> Value {
         let args = args.into();

@@ -272,7 +272,12 @@ impl Generator {
         let base = self.b.flat_addr(self.maps.flat);
         if self.rng.below(3) == 0 {
             let value = self.int(Type::U64);
-            return self.b.atomic_add(base, 8 * self.rng.below(512) as i32, value);
+            let offset = 8 * self.rng.below(512) as i32;
+            if self.rng.below(2) == 0 {
+                return self.b.atomic_add(base, offset, value);
+            }
+            let before = self.b.atomic_fetch_add(base, offset, value);
+            return self.ints.push(before);
         }
         let index = self.int(Type::U64);
         let index = self.b.bin_const(BinOp::And, index, 0xff8);
