@@ -73,10 +73,8 @@ impl Lab {
     }
 
     fn build(wire: Wire) -> Self {
-        let id = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let folder = tempfile::tempdir().expect("a folder");
-        let state = folder.path().join("state");
-        let dirs = Dirs { bpffs: BPFFS.into(), name: format!("policyc-test-{id}"), state };
+        let (id, dirs) = place(&folder);
         let (left, right) = (format!("pc-{id}-l"), format!("pc-{id}-r"));
         let lab = Self { wire, left, right, dirs, cgroup: None, folder };
         lab.lay_wire();
@@ -197,6 +195,14 @@ impl Drop for Lab {
             let _ = std::fs::remove_dir(cgroup);
         }
     }
+}
+
+/// A name that no other test has, and places under it: state is in the folder.
+pub(crate) fn place(folder: &TempDir) -> (String, Dirs) {
+    let id = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let state = folder.path().join("state");
+    let dirs = Dirs { bpffs: BPFFS.into(), name: format!("policyc-test-{id}"), state };
+    (id, dirs)
 }
 
 /// Whether a test can run here; says so if not, and panics where it must.

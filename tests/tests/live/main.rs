@@ -12,14 +12,25 @@
 
 mod attach;
 mod build;
+#[allow(dead_code, clippy::unwrap_used, reason = "the tests of engines use the rest")]
+#[path = "../engines/case.rs"]
+mod case;
 mod count;
+#[allow(clippy::unwrap_used, reason = "tests")]
+#[path = "../engines/cyclonus.rs"]
+mod cyclonus_cases;
 mod lab;
+mod pods;
+#[allow(dead_code, reason = "the tests of engines use the rest")]
+#[path = "../engines/say.rs"]
+mod say;
 #[allow(dead_code, reason = "the tests of the command use the rest")]
 #[path = "../cli/tool.rs"]
 mod tool;
 mod traffic;
 
 mod connections;
+mod cyclonus;
 mod demonstration;
 mod generic;
 mod input;
@@ -31,6 +42,7 @@ mod observe;
 mod order;
 mod packet_of_death;
 mod privileges;
+mod services;
 mod sockets;
 mod subjects;
 mod swaps;
