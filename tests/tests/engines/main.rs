@@ -18,6 +18,7 @@ mod cilium;
 mod connections;
 mod corpus;
 mod cyclonus;
+mod escapes;
 mod events;
 mod fixtures;
 mod lineup;

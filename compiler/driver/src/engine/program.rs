@@ -174,8 +174,7 @@ impl ProgramSet {
         };
         let (ethertype, linear) = (frame::ethertype(address), None);
         let attach = attach_id(subject.behaviour);
-        let (subject, now) = (None, 0);
-        Some(PacketRun { direction, packet, ethertype, linear, attach, subject, now })
+        Some(PacketRun { direction, packet, ethertype, linear, attach, subject: None, now: 0 })
     }
 }
 

@@ -146,7 +146,7 @@ fn ipv4(packet: &[u8], direction: Direction) -> Result {
     let piece = match (fragment & 0x1fff, fragment & 0x2000 != 0) {
         (1, _) => return Err(Reading::Malformed),
         (0, more) => {
-            let transport = transport(packet, words * 4, protocol, own, direction)?;
+            let transport = transport(packet, words * 4, protocol, (own, peer), direction)?;
             if more { Piece::First(id, transport) } else { Piece::Whole(transport) }
         }
         _ => Piece::Later(id),
@@ -172,8 +172,10 @@ fn ipv6(packet: &[u8], direction: Direction) -> Result {
     if next == protocol::ICMP {
         return Err(Reading::Malformed);
     }
-    let transport = transport(packet, at, next, own, direction)?;
-    if next == protocol::ICMPV6 && fragment.is_none() && is_neighbour(packet, at, source) {
+    let transport = transport(packet, at, next, (own, peer), direction)?;
+    let unfragmented = next == protocol::ICMPV6 && fragment.is_none();
+    let stays = direction == Direction::Ingress || stays_on_link(packet, at, destination);
+    if unfragmented && is_neighbour(packet, at, source, stays) {
         return Ok(Reading::Neighbour);
     }
     let piece = match fragment {
@@ -184,16 +186,25 @@ fn ipv6(packet: &[u8], direction: Direction) -> Result {
 }
 
 /// Whether an ICMPv6 message is one that IPv6 cannot do without on a link.
-fn is_neighbour(packet: &[u8], at: usize, source: IpAddr) -> bool {
+fn is_neighbour(packet: &[u8], at: usize, source: IpAddr, stays: bool) -> bool {
     let link_local = match source {
         IpAddr::V6(source) => source.is_unicast_link_local() || source.is_unspecified(),
         IpAddr::V4(_) => false,
     };
     match (packet.get(7), packet.get(at), packet.get(at + 1)) {
-        (Some(255), Some(133..=136), Some(0)) => true,
+        (Some(255), Some(133..=136), Some(0)) => stays,
         (Some(1), Some(130..=132 | 143), Some(0)) => link_local,
         _ => false,
     }
+}
+
+/// Whether a message of neighbour discovery that is sent is of use on the link alone: by
+/// where it goes, or because it has room for nothing else.
+fn stays_on_link(packet: &[u8], at: usize, destination: IpAddr) -> bool {
+    let IpAddr::V6(destination) = destination else { return false };
+    let link_local = destination.is_unicast_link_local() || destination.segments()[0] == 0xff02;
+    let is_small = u16_at(packet, 4).is_ok_and(|payload| payload <= 32);
+    link_local || (is_small && matches!(packet.get(at), Some(135 | 136)))
 }
 
 /// What extension headers lead to.
@@ -219,6 +230,8 @@ fn extensions(packet: &[u8], limit: usize) -> std::result::Result<Extensions, Re
     let mut fragment = None;
     while let Some(extension) = extension(packet, at, next)? {
         let (by, length) = match extension {
+            // A later fragment could overwrite a header that does not come at once.
+            Extension::Followed { .. } if fragment.is_some() => return Err(Reading::Malformed),
             Extension::Followed { by, length } => (by, length),
             Extension::Fragment { .. } if fragment.is_some() => return Err(Reading::Malformed),
             Extension::Fragment { offset: 1, .. } => return Err(Reading::Malformed),
@@ -274,12 +287,12 @@ fn extension(
     }
 }
 
-/// A transport header of a packet of `own`.
+/// A transport header of a packet between the subject's end and the peer's.
 fn transport(
     packet: &[u8],
     at: usize,
     protocol: u8,
-    own: IpAddr,
+    ends: (IpAddr, IpAddr),
     direction: Direction,
 ) -> std::result::Result<Transport, Reading> {
     let datagram = Signals { opens: true, confirms: true, ..Signals::default() };
@@ -294,7 +307,7 @@ fn transport(
             (port, u16_at(packet, at)?, port, datagram)
         }
         protocol::ICMP | protocol::ICMPV6 => {
-            let track = icmp(packet, at, protocol, own, direction)?;
+            let track = icmp(packet, at, protocol, ends, direction)?;
             return Ok(Transport { protocol, port: packet[at].into(), track });
         }
         _ => (0, 0, 0, datagram),
@@ -324,7 +337,7 @@ fn icmp(
     packet: &[u8],
     at: usize,
     protocol: u8,
-    own: IpAddr,
+    ends: (IpAddr, IpAddr),
     direction: Direction,
 ) -> std::result::Result<Track, Reading> {
     let header: [u8; 8] = bytes(packet, at)?;
@@ -336,7 +349,7 @@ fn icmp(
         (protocol::ICMPV6, 129) => (128, false),
         (protocol::ICMP, 3 | 11 | 12) | (protocol::ICMPV6, 1..=4) => {
             let inner = packet.get(at + 8..).unwrap_or_default();
-            return Ok(about(inner, own, direction).unwrap_or(Track::Stateless));
+            return Ok(about(inner, ends, direction).unwrap_or(Track::Stateless));
         }
         _ => return Ok(Track::Stateless),
     };
@@ -348,8 +361,12 @@ fn icmp(
     Ok(Track::Part { own_port, peer_port, stream: false, signals })
 }
 
-/// The connection of the packet that an ICMP error holds, if it is one of `own`.
-fn about(inner: &[u8], own: IpAddr, direction: Direction) -> Option<Track> {
+/// The connection of the packet that an ICMP error between these ends holds, if it is one
+/// of the subject.
+fn about(inner: &[u8], (own, to): (IpAddr, IpAddr), direction: Direction) -> Option<Track> {
+    // What is sent goes back to where that packet came from. What is received may be of
+    // any router on the way.
+    let is_sent = direction == Direction::Egress;
     // What is received is about what was sent.
     let direction = opposite(direction);
     let (addresses, protocol, at) = match inner.first()? >> 4 {
@@ -376,7 +393,7 @@ fn about(inner: &[u8], own: IpAddr, direction: Direction) -> Option<Track> {
         _ => return None,
     };
     let (mine, peer) = ends(direction, addresses.0, addresses.1);
-    if mine != own {
+    if mine != own || (is_sent && peer != to) {
         return None;
     }
     let (own_port, peer_port) = match protocol {
@@ -394,7 +411,7 @@ fn about(inner: &[u8], own: IpAddr, direction: Direction) -> Option<Track> {
             if is_error {
                 return None;
             }
-            match icmp(inner, at, protocol, own, direction).ok()? {
+            match icmp(inner, at, protocol, (own, peer), direction).ok()? {
                 Track::Part { own_port, peer_port, .. } => (own_port, peer_port),
                 _ => return None,
             }

@@ -276,9 +276,10 @@ impl Connections {
             && !signals.attempt
         {
             // Only the opener, whom policy judges, keeps a connection alive.
+            let was_closing = entry.is_closing();
             entry.replied = true;
             entry.hear(1, signals);
-            if entry.is_closing() {
+            if entry.is_closing() && !was_closing {
                 entry.refresh(now, part.stream);
             }
             self.entries.insert(key, entry);
