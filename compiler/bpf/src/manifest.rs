@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use policyc_base::EntityId;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::artifact::Digest;
 use crate::{Direction, Judges, License, MapSpec, Object, Program, ProgramKind, SourceLine};
@@ -221,12 +222,14 @@ pub struct Subject {
 }
 
 /// By what a subject's connections are told from those of others, in every generation:
-/// a number of its name alone (FNV-1a), not of a row, which may mean somebody else
-/// tomorrow. Names of workloads have a `/`, names of nodes have none.
+/// a number of its name alone, not of a row, which may mean somebody else tomorrow. Names
+/// of workloads have a `/`, names of nodes have none.
+///
+/// The first eight bytes of SHA-256: who may choose a name cannot choose one that shares
+/// another subject's connections.
 pub fn subject_identity(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    let digest = Sha256::digest(name.as_bytes());
+    digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// Where a subject's packets can be judged on its host. The form of an

@@ -7,6 +7,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::sample;
+use policyc_bpf::manifest::subject_identity;
 use policyc_bpf::{
     Artifact, ArtifactError, AttachHint, Cost, Decision, Digest, Direction, Evidence, Finding,
     Level, License, Manifest, Object, Outcome, Reason, Source, Subject, SubjectKind,
@@ -198,4 +199,10 @@ proptest! {
         let with_magic = [&b"\x7fpolicyc\x01\0\0\0"[..], &bytes].concat();
         prop_assert!(Artifact::from_bytes(&with_magic).is_err());
     }
+}
+
+/// State that is pinned on hosts is kept by this number: it is the same in every release.
+#[test]
+fn a_subject_is_known_by_its_name() {
+    assert_eq!(subject_identity("shop/web"), 0x9737_5646_b1de_b3d2);
 }
