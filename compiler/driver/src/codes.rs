@@ -9,7 +9,6 @@ pub const NOTHING_TO_BUILD: Code = Code("P0701");
 pub const LIMIT: Code = Code("P0702");
 /// A bug of policyc.
 pub const INTERNAL: Code = Code("P0703");
-/// Replies need a rule of their own: there is no connection tracking yet.
 /// This host's tracepoints cannot be read.
 pub const HOST_UNREADABLE: Code = Code("P0705");
 /// There is nobody whom network policies could be about.
