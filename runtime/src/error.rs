@@ -281,6 +281,9 @@ pub enum Error {
     /// The kernel has no event ring to read.
     #[error("nothing to observe: {0}")]
     NoEvents(&'static str),
+    /// There is no table of connections.
+    #[error("no connections are kept: {0}")]
+    NoConnections(&'static str),
     /// Another process reads the events.
     #[error("somebody observes already: each event can be read once")]
     Observed,
@@ -392,6 +395,7 @@ impl Error {
             }
             Self::Journal { .. } => "`policyc remove --all` starts afresh",
             Self::Observed => "end the other `policyc observe`",
+            Self::NoConnections(_) => "apply an artifact with network policy first",
             Self::NoEvents(_) => "apply an artifact that reports events",
             Self::Sys { error, .. } if error.is(errno::EPERM) => {
                 "run as root, or grant CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"

@@ -18,10 +18,10 @@ use crate::lab::{Lab, must, run};
 use crate::traffic::within;
 
 /// How long something that must not come is waited for.
-const SILENCE: Duration = Duration::from_millis(300);
+pub(crate) const SILENCE: Duration = Duration::from_millis(300);
 
 /// A policy of one end: what it may receive and send, as rules.
-fn policy(name: &str, subject: &str, ingress: &str, egress: &str) -> String {
+pub(crate) fn policy(name: &str, subject: &str, ingress: &str, egress: &str) -> String {
     // Nobody is there: a rule that only denies by default.
     let rules = |rules: &str, nobody: &str| match rules {
         "" => format!("  - {nobody}: [192.0.2.7/32]"),
@@ -37,12 +37,13 @@ fn policy(name: &str, subject: &str, ingress: &str, egress: &str) -> String {
     )
 }
 
-fn ports(protocol: &str, ports: &[u16]) -> String {
+pub(crate) fn ports(protocol: &str, ports: &[u16]) -> String {
     let ports = ports.iter().map(|port| format!("{{port: '{port}', protocol: {protocol}}}"));
     format!("toPorts: [{{ports: [{}]}}]", ports.collect::<Vec<_>>().join(", "))
 }
 
-const ECHO: &str = "icmps: [{fields: [{family: IPv4, type: 8}, {family: IPv6, type: 128}]}]";
+pub(crate) const ECHO: &str =
+    "icmps: [{fields: [{family: IPv4, type: 8}, {family: IPv6, type: 128}]}]";
 
 fn build(name: &str, policy: &str, room: Room) -> Artifact {
     let options = Input { room, ..Input::default() };
@@ -62,14 +63,14 @@ fn apply(lab: &Lab, artifact: &Artifact, to: &Bindings) {
 }
 
 /// Whether a word from one end arrives at the other.
-fn arrives(from: &mut TcpStream, to: &mut TcpStream, patience: Duration) -> bool {
+pub(crate) fn arrives(from: &mut TcpStream, to: &mut TcpStream, patience: Duration) -> bool {
     to.set_read_timeout(Some(patience)).expect("a timeout");
     from.write_all(b"word").expect("the socket takes it");
     let mut word = [0; 4];
     to.read_exact(&mut word).is_ok() && word == *b"word"
 }
 
-fn both_ways(client: &mut TcpStream, server: &mut TcpStream) -> bool {
+pub(crate) fn both_ways(client: &mut TcpStream, server: &mut TcpStream) -> bool {
     let patience = crate::lab::PATIENCE;
     arrives(client, server, patience) && arrives(server, client, patience)
 }

@@ -30,6 +30,7 @@ mod tool;
 mod traffic;
 
 mod connections;
+mod conntrack;
 mod cyclonus;
 mod demonstration;
 mod generic;

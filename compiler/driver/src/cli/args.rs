@@ -89,6 +89,15 @@ pub enum Command {
     /// Print verdicts and events as they happen.
     #[command(after_help = "Examples:\n  policyc observe -f\n  policyc observe --last 20 -o json")]
     Observe(ObserveArgs),
+    /// List or forget the connections whose replies pass without a rule.
+    #[command(after_help = "Examples:\n  policyc conntrack list\n  \
+                            policyc conntrack list --subject shop/web --protocol TCP -o json\n  \
+                            policyc conntrack flush --ip 203.0.113.0/24 --port 22")]
+    Conntrack {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: super::conntrack::args::ConntrackCommand,
+    },
     /// Measure what a packet costs here, beside programs that do nothing.
     #[command(after_help = "Examples:\n  policyc bench\n  policyc bench --rounds 100 -o json")]
     Bench(BenchArgs),

@@ -11,6 +11,7 @@ mod bench;
 mod build;
 mod check;
 mod common;
+pub mod conntrack;
 mod dump;
 mod duration;
 mod explain;
@@ -66,6 +67,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Dump(args) => dump::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Profile(args) => profile::run(&args),
+        Command::Conntrack { command } => conntrack::run(&command),
         Command::Bench(args) => bench::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Completions { shell } => manual::completions(shell),

@@ -49,8 +49,8 @@ pub struct MapInfo {
 #[derive(Debug)]
 pub struct Map {
     fd: OwnedFd,
-    info: MapInfo,
-    user_value_size: usize,
+    pub(super) info: MapInfo,
+    pub(super) user_value_size: usize,
 }
 
 impl AsFd for Map {

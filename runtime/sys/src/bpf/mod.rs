@@ -10,6 +10,7 @@ mod btf;
 mod info;
 mod link;
 mod map;
+mod map_entries;
 mod pin;
 mod prog;
 mod query;
@@ -23,6 +24,7 @@ pub use link::{
     raw_tracepoint_open,
 };
 pub use map::{Map, MapDef, MapInfo, map_create, map_create_of, map_info, possible_cpus};
+pub use map_entries::Entries;
 pub use pin::{obj_get, obj_pin};
 pub use prog::{DebugInfo, ProgLoad, ProgLoaded, prog_load, set_map};
 pub use query::{QueryTarget, fd_by_id, ids, prog_query};
@@ -126,6 +128,7 @@ commands! {
     RawTracepointOpen = 17, "BPF_RAW_TRACEPOINT_OPEN";
     BtfLoad = 18, "BPF_BTF_LOAD";
     MapFreeze = 22, "BPF_MAP_FREEZE";
+    MapLookupBatch = 24, "BPF_MAP_LOOKUP_BATCH";
     MapUpdateBatch = 26, "BPF_MAP_UPDATE_BATCH";
     LinkCreate = 28, "BPF_LINK_CREATE";
     LinkUpdate = 29, "BPF_LINK_UPDATE";

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 
 use crate::SysError;
 use crate::bpf::{
-    AttachType, Direction, LinkInfo, MapDef, MapInfo, ProgInfo, ProgType, TestRun, TestRunResult,
+    AttachType, Direction, Entries, LinkInfo, MapDef, MapInfo, ProgInfo, ProgType, TestRun,
+    TestRunResult,
 };
 use crate::host::{Capability, LockError};
 use crate::net::{Interface, Netns, NetnsId};
@@ -203,6 +204,9 @@ pub trait Kernel {
     /// Stores many values; keys and values are packed.
     fn map_update_batch(&self, map: &Self::Map, keys: &[u8], values: &[u8])
     -> Result<(), SysError>;
+    /// Every entry of a hash map. What is there throughout is found; what comes or
+    /// goes meanwhile may be.
+    fn map_entries(&self, map: &Self::Map) -> Result<Entries, SysError>;
     /// Forbids further changes from user space.
     fn map_freeze(&self, map: &Self::Map) -> Result<(), SysError>;
     /// Puts a program into a program array, in place of the one that is there.

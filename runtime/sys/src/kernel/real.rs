@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use super::{Code, FilterPlace, Hook, Kernel, Object, Port};
 use crate::SysError;
 use crate::bpf::{
-    self, DebugInfo, Direction, LinkInfo, LinkTarget, Map, MapDef, MapInfo, ObjectKind, ProgInfo,
-    ProgLoad, QueryTarget, TestRun, TestRunResult, XdpMode,
+    self, DebugInfo, Direction, Entries, LinkInfo, LinkTarget, Map, MapDef, MapInfo, ObjectKind,
+    ProgInfo, ProgLoad, QueryTarget, TestRun, TestRunResult, XdpMode,
 };
 use crate::host::{self, Capability, FileLock, LockError};
 use crate::net::tc::{self, Filter, FilterKey};
@@ -158,6 +158,10 @@ impl Kernel for RealKernel {
 
     fn map_update_batch(&self, map: &Map, keys: &[u8], values: &[u8]) -> Result<(), SysError> {
         map.update_batch(keys, values)
+    }
+
+    fn map_entries(&self, map: &Map) -> Result<Entries, SysError> {
+        map.entries()
     }
 
     fn map_freeze(&self, map: &Map) -> Result<(), SysError> {

@@ -9,7 +9,7 @@ use super::host::{CGROUPS, FakeHost, Pin, State};
 use super::objects::{FakeLink, FakeMap, FakeProg, LinkObject, MapObject, ProgObject};
 use crate::SysError;
 use crate::bpf::{
-    LinkDetails, LinkInfo, MapDef, MapInfo, ProgInfo, ProgType, TestRun, TestRunResult,
+    Entries, LinkDetails, LinkInfo, MapDef, MapInfo, ProgInfo, ProgType, TestRun, TestRunResult,
 };
 use crate::host::{Capability, LockError};
 use crate::kernel::{Code, FilterPlace, Hook, Kernel, Object, Port};
@@ -347,6 +347,15 @@ impl Kernel for FakeKernel {
             map.store(key, value)?;
         }
         Ok(())
+    }
+
+    fn map_entries(&self, map: &FakeMap) -> Result<Entries, SysError> {
+        self.enter("map_entries")?;
+        let mut entries = Entries::of_sizes(map.0.def.key_size as usize, map.value_len());
+        for (key, value) in map.0.values.borrow().iter() {
+            entries.push(key, value);
+        }
+        Ok(entries)
     }
 
     fn map_freeze(&self, map: &FakeMap) -> Result<(), SysError> {
