@@ -12,19 +12,23 @@
 //! addresses stored in map values; bounds learnt from 32-bit operations). Beside
 //! these it refuses addresses behind the context as what `probe_read` reads. It
 //! does not follow reservations, types of kernel structures, or how much the
-//! kernel's verifier has patience for; and it is slow on long programs.
+//! kernel's verifier has patience for.
 
-use std::sync::mpsc;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use policyc_base::EntityId;
 use policyc_bpf::btf::map_type;
 use policyc_bpf::{Insn, MapId, Object, Program, ProgramKind, RelocTarget, code};
+use prevail::cfg::label::Label;
 use prevail::crab::ebpf_domain::DomainContext;
 use prevail::crab::var_registry::VariableRegistry;
 use prevail::fwd_analyzer;
 use prevail::ir::program::Program as Graph;
+use prevail::ir::syntax::{Instruction, InstructionSeq};
 use prevail::ir::unmarshal::unmarshal;
 use prevail::linux::linux_platform::LinuxPlatform;
 use prevail::platform::EbpfPlatform;
@@ -36,9 +40,6 @@ use serde::{Deserialize, Serialize};
 /// Name and version of who is asked, as it is recorded.
 pub const ENGINE: &str = "prevail 0.2.6";
 
-/// Longer programs are not asked about: the time it takes grows faster than they do,
-/// to minutes for packet programs that keep connections.
-const LONGEST: usize = 2_000;
 /// Deep recursion on long programs must not end the process.
 const STACK_BYTES: usize = 64 << 20;
 
@@ -65,48 +66,58 @@ pub enum View {
 
 /// Asks about every program of an object, for at most `budget` in all.
 ///
-/// The asking happens in a thread. One that does not come to an end in time is
-/// left alone: it holds no resource but memory and ends with the process.
+/// The asking happens in threads, as many as there are processors. One that does not
+/// come to an end in time is left alone: it holds no resource but memory and ends with
+/// the process.
 pub fn second_opinion(object: &Object, budget: Duration) -> Vec<Opinion> {
     let deadline = Instant::now() + budget;
+    let mut views: Vec<Option<View>> = vec![None; object.programs.len()];
+    let receiver = match ask_beside(object) {
+        Ok(receiver) => receiver,
+        Err(error) => return opinions(object, views, &format!("no thread: {error}")),
+    };
+    while views.iter().any(Option::is_none) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match receiver.recv_timeout(left) {
+            Ok((program, view)) => views[program] = Some(view),
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                return opinions(object, views, &format!("none within {budget:?}"));
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    opinions(object, views, "it gave up")
+}
+
+/// Starts the threads that ask; what they are told comes with the program's number.
+fn ask_beside(object: &Object) -> io::Result<mpsc::Receiver<(usize, View)>> {
     let (sender, receiver) = mpsc::channel();
-    let asked = object.clone();
-    let worker =
-        thread::Builder::new().name(ENGINE.into()).stack_size(STACK_BYTES).spawn(move || {
-            for program in &asked.programs {
-                if sender.send(ask(&asked, program)).is_err() {
-                    return;
-                }
-            }
-        });
-    let mut silence = match worker {
-        Ok(_) => None,
-        Err(error) => Some(format!("no thread: {error}")),
-    };
-    let mut form = |program: &Program| {
-        let view = match &silence {
-            Some(reason) => View::NoOpinion(reason.clone()),
-            None => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                receiver.recv_timeout(left).unwrap_or_else(|error| {
-                    let reason = match error {
-                        mpsc::RecvTimeoutError::Timeout => format!("none within {budget:?}"),
-                        mpsc::RecvTimeoutError::Disconnected => "it gave up".into(),
-                    };
-                    silence = Some(reason.clone());
-                    View::NoOpinion(reason)
-                })
-            }
+    let asked = Arc::new(object.clone());
+    let next = Arc::new(AtomicUsize::new(0));
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    for _ in 0..threads.min(object.programs.len()) {
+        let (asked, next, sender) = (asked.clone(), next.clone(), sender.clone());
+        let ask_all = move || {
+            while let number = next.fetch_add(1, Ordering::Relaxed)
+                && let Some(program) = asked.programs.get(number)
+                && sender.send((number, ask(&asked, program))).is_ok()
+            {}
         };
-        Opinion { program: program.name.clone(), view }
+        thread::Builder::new().name(ENGINE.into()).stack_size(STACK_BYTES).spawn(ask_all)?;
+    }
+    Ok(receiver)
+}
+
+/// One opinion for each program; those that are missing are missing for `silence`.
+fn opinions(object: &Object, views: Vec<Option<View>>, silence: &str) -> Vec<Opinion> {
+    let opinion = |(program, view): (&Program, Option<View>)| Opinion {
+        program: program.name.clone(),
+        view: view.unwrap_or_else(|| View::NoOpinion(silence.to_owned())),
     };
-    object.programs.iter().map(&mut form).collect()
+    object.programs.iter().zip(views).map(opinion).collect()
 }
 
 fn ask(object: &Object, program: &Program) -> View {
-    if program.insns.len() > LONGEST {
-        return View::NoOpinion(format!("longer than {LONGEST} instructions"));
-    }
     let options = EbpfVerifierOptions::default();
     let mut platform = LinuxPlatform::new();
     platform.map_descriptors = descriptors(object);
@@ -120,7 +131,7 @@ fn ask(object: &Object, program: &Program) -> View {
     };
     let insns = instructions(program);
     let sequence = match unmarshal(&insns, &mut Vec::new(), &info, &platform, &options) {
-        Ok(sequence) => sequence,
+        Ok(sequence) => no_callbacks(sequence),
         Err(error) => return View::Disagree(error.to_string()),
     };
     let graph = match Graph::from_sequence(&sequence, &mut info, &platform, &options) {
@@ -140,11 +151,34 @@ fn ask(object: &Object, program: &Program) -> View {
     }
     View::Disagree(match result.find_first_error() {
         Some(error) => match error.label {
-            Some(label) => format!("{label}: {}", error.message),
+            Some(label) => format!("{}: {}", label.from, error.message),
             None => error.message,
         },
         None => "refused without a reason".into(),
     })
+}
+
+/// The same sequence, with labels that cannot be where a callback begins.
+///
+/// For every instruction at which one could, the graph's constructor looks for a way
+/// to the exit, which takes nine tenths of all time in programs of thousands of
+/// instructions. Labels that say where they lead are exempt. The field stands for
+/// nothing else but their print, and -2 is no instruction's number, so they are not
+/// the label of a jump either.
+///
+/// INVARIANT: our programs have no callbacks. Of one that had some, prevail would say
+/// that the callback is not an instruction: a false reject, which is only shown.
+fn no_callbacks(mut sequence: InstructionSeq) -> InstructionSeq {
+    let exempt = |label: &mut Label| label.to = -2;
+    for (label, instruction, _) in &mut sequence {
+        exempt(label);
+        match instruction {
+            Instruction::Jmp(jump) => exempt(&mut jump.target),
+            Instruction::CallLocal(call) => exempt(&mut call.target),
+            _ => {}
+        }
+    }
+    sequence
 }
 
 /// The section name that stands for a kind of program there.
