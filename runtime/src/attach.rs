@@ -11,6 +11,7 @@ use policyc_sys::Kernel;
 
 use crate::apply::{AddTo, Wanted, add_gates, refuse_pending, resolve_all};
 use crate::bindings::{Binding, Bindings};
+use crate::connection::{self, Adopted};
 use crate::discard::tear_down;
 use crate::error::{Error, OrDoing};
 use crate::follow;
@@ -29,14 +30,21 @@ pub struct Attached {
     pub generation: u64,
     /// Where it judges now and did not before.
     pub points: Vec<(Point, Option<String>)>,
+    /// What became of connections that existed, if they were to be adopted.
+    pub adopted: Option<Adopted>,
 }
 
 /// Attaches the live generation where these bindings say and it is not yet. Places
-/// that it judges already, for the same subject, are left as they are.
+/// that it judges already, for the same subject, are left as they are. With `adopt`
+/// connections that exist there are adopted, as by `apply`.
 ///
 /// # Errors
 /// [`Error::NothingLive`]; as `apply`. Nothing changed then.
-pub fn attach<K: Kernel>(host: &Host<'_, K>, more: &[Binding]) -> Result<Attached, Error> {
+pub fn attach<K: Kernel>(
+    host: &Host<'_, K>,
+    more: &[Binding],
+    adopt: bool,
+) -> Result<Attached, Error> {
     let _lock = host.lock("attach")?;
     check_privileges(host, &host.read_journal()?)?;
     let Recovered { mut journal, .. } = recover(host)?;
@@ -49,7 +57,8 @@ pub fn attach<K: Kernel>(host: &Host<'_, K>, more: &[Binding]) -> Result<Attache
     let judged = judged(&artifact, &journal, &record);
     let wanted = resolve_all(host, &artifact, &Bindings::from(more.to_vec()), judged)?;
     let points = wanted.iter().map(|w| (w.point.clone(), w.subject.as_ref().map(|s| s.0.clone())));
-    let attached = Attached { generation: record.number, points: points.collect() };
+    let mut attached =
+        Attached { generation: record.number, points: points.collect(), adopted: None };
     let news = more.iter().filter(|binding| !bindings.bindings.contains(binding)).cloned();
     let news: Vec<Binding> = news.collect();
     if wanted.is_empty() && news.is_empty() {
@@ -59,6 +68,15 @@ pub fn attach<K: Kernel>(host: &Host<'_, K>, more: &[Binding]) -> Result<Attache
 
     let generation = open_generation(host, &artifact, &record)?;
     let into = AddTo { artifact: &artifact, bindings: &bindings, record: &record, state: &state };
+    let mut adopted = adopt.then(Adopted::default);
+    let mut adopt_existing = |generation: &Generation<K>| match &mut adopted {
+        Some(adopted) => {
+            let more = Bindings::from(more.to_vec());
+            connection::adopt(host, &artifact, &more, generation, adopted)
+        }
+        None => Ok(()),
+    };
+    adopt_existing(&generation)?;
     let added = add_gates(host, &into, generation, wanted, &mut journal)
         .and_then(|()| write_bindings(host, &record, &bindings))
         .and_then(|()| host.write_journal(&journal.with_all_attached()));
@@ -67,6 +85,11 @@ pub fn attach<K: Kernel>(host: &Host<'_, K>, more: &[Binding]) -> Result<Attache
         let _ = undo(host, &mut journal);
         return Err(error);
     }
+    // Once more: what came before its gate did.
+    if adopt {
+        adopt_existing(&open_generation(host, &artifact, &record)?)?;
+    }
+    attached.adopted = adopted;
     Ok(attached)
 }
 

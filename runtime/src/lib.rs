@@ -41,7 +41,7 @@ pub use apply::{Options, Outcome, apply, unit_cgroup};
 pub use attach::{Attached, attach};
 pub use bindings::{Attach, Binding, Bindings, Port, Side};
 pub use confirm::{confirm, rollback};
-pub use connection::{Connection, Ends, Stage, connections, forget};
+pub use connection::{Adopted, Connection, Ends, Stage, connections, forget};
 pub use error::Error;
 pub use host::{Dirs, Host};
 pub use observe::Events;

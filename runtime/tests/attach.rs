@@ -26,7 +26,7 @@ fn more() -> Vec<Binding> {
 }
 
 fn attach_more(kernel: &FakeKernel) -> Result<Attached, Error> {
-    attach(&at(kernel, &Dirs::default()), &more())
+    attach(&at(kernel, &Dirs::default()), &more(), false)
 }
 
 /// How many gates of the interface judge.
@@ -58,7 +58,7 @@ fn a_new_interface_is_judged_by_the_same_generation() {
     // Once more changes nothing, and somebody else is refused.
     assert_eq!(attach_more(&kernel).expect("is there").points, []);
     let other = [binding("shop/web", Attach::Tc(port("db", Side::Own)))];
-    let error = attach(&at(&kernel, &dirs), &other).expect_err("taken");
+    let error = attach(&at(&kernel, &dirs), &other, false).expect_err("taken");
     assert!(matches!(error, Error::SamePoint { .. }), "{error}");
     // It is part of what was applied.
     let (_, bindings) = last_applied(&at(&kernel, &dirs)).expect("a copy").expect("live");
@@ -83,7 +83,7 @@ fn an_interface_that_came_back_is_attached_again() {
     let unjudged: Vec<_> = now.unjudged.iter().map(|(point, _)| point.to_string()).collect();
     assert_eq!(unjudged, ["tc ingress of web", "tc egress of web"]);
     let again = [binding("shop/web", Attach::Tc(port("web", Side::Host)))];
-    let attached = attach(&at(&kernel, &dirs), &again).expect("attaches");
+    let attached = attach(&at(&kernel, &dirs), &again, false).expect("attaches");
     assert_eq!(attached.points.len(), 2);
     let now = status_of();
     assert!(!now.has_drift(), "{now:?}");

@@ -23,6 +23,7 @@ pub(crate) use resolve::{Wanted, more as resolve_all, unjudged};
 pub use units::unit_cgroup;
 
 use crate::bindings::{Attach, Bindings};
+use crate::connection::{self, Adopted};
 use crate::error::{Error, OrDoing};
 use crate::gate;
 use crate::generation::Generation;
@@ -43,6 +44,8 @@ pub struct Options {
     pub confirm: Option<Duration>,
     /// Report forwarded packets too, not only denied ones.
     pub report_forwarded: bool,
+    /// Adopt the connections that exist.
+    pub adopt: bool,
 }
 
 /// What came of it.
@@ -66,6 +69,8 @@ pub struct Outcome {
     pub left: Vec<Point>,
     /// How long it waits for its confirmation.
     pub confirm_within: Option<Duration>,
+    /// What became of connections that existed, if they were to be adopted.
+    pub adopted: Option<Adopted>,
 }
 
 /// Makes an artifact live on this host, in place of the one that is.
@@ -101,17 +106,26 @@ pub fn apply<K: Kernel>(
     let record = &plan.record(artifact, &options, parity, seconds_since_1970());
     let (plan, generation, state) = (&plan, &generation, &state);
     let bring_up = BringUp { host, artifact, bindings, plan, generation, record, state };
-    let flipped =
-        bring_up.run(&mut journal).and_then(|()| flip(host, state, word, parity, options.confirm));
+    let mut adopted = options.adopt.then(Adopted::default);
+    let mut adopt_existing = || match &mut adopted {
+        Some(adopted) => connection::adopt(host, artifact, bindings, generation, adopted),
+        None => Ok(()),
+    };
+    let flipped = bring_up
+        .run(&mut journal)
+        .and_then(|()| adopt_existing())
+        .and_then(|()| flip(host, state, word, parity, options.confirm));
     if let Err(error) = flipped {
         // What cannot be undone now, the next command undoes.
         let _ = abandon(host, &mut journal);
         return Err(error);
     }
     let generation = record.number;
+    // Once more: what came between the look and the store.
     clean_up(host, journal, options)
+        .and_then(|()| adopt_existing())
         .map_err(|error| Error::AfterFlip { generation, error: Box::new(error) })?;
-    Ok(Outcome { live: true, ..outcome })
+    Ok(Outcome { live: true, adopted, ..outcome })
 }
 
 /// What gates are added to.

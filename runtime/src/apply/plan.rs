@@ -149,6 +149,7 @@ impl Plan {
             old_gates: self.outgoing.len(),
             left: left.cloned().collect(),
             confirm_within: options.confirm,
+            adopted: None,
         }
     }
 }

@@ -68,6 +68,29 @@ impl Ends {
     }
 }
 
+impl Ends {
+    /// The key that names them.
+    pub(super) fn key(&self) -> [u8; KEY] {
+        let (own_hi, own_lo) = words(self.own);
+        let (peer_hi, peer_lo) = words(self.peer);
+        let version: u64 = if self.own.is_ipv4() { 4 } else { 6 };
+        let ports = u64::from(self.own_port) | u64::from(self.peer_port) << 16;
+        let tail = ports | u64::from(self.protocol) << 32 | version << 40;
+        let mut key = [0; KEY];
+        let (slots, _) = key.as_chunks_mut::<8>();
+        let words = [self.subject, own_hi, own_lo, peer_hi, peer_lo, tail];
+        slots.iter_mut().zip(words).for_each(|(slot, word)| *slot = word.to_ne_bytes());
+        key
+    }
+}
+
+fn words(address: IpAddr) -> (u64, u64) {
+    match address {
+        IpAddr::V4(v4) => (0, MAPPED | u64::from(u32::from(v4))),
+        IpAddr::V6(v6) => ((u128::from(v6) >> 64) as u64, u128::from(v6) as u64),
+    }
+}
+
 fn address(is_v4: bool, hi: u64, lo: u64) -> IpAddr {
     if is_v4 {
         return Ipv4Addr::from((lo ^ MAPPED) as u32).into();
@@ -93,4 +116,27 @@ impl Entry {
             cut: is(20),
         })
     }
+
+    /// The value that says so, of an entry that has a place in the ring.
+    pub(super) fn value(&self, place: u32) -> [u8; VALUE] {
+        let mut value = [0; VALUE];
+        value[..8].copy_from_slice(&self.expires.to_ne_bytes());
+        value[8..16].copy_from_slice(&self.made.to_ne_bytes());
+        let [opener, other] = self.finished;
+        let facts = [self.opened == Direction::Egress, self.replied, opener, other, self.cut];
+        value[16..21].copy_from_slice(&facts.map(u8::from));
+        value[PLACE..PLACE + 4].copy_from_slice(&place.to_ne_bytes());
+        value
+    }
 }
+
+/// Where a value has its place in the ring.
+const PLACE: usize = 24;
+
+/// The place in the ring that a value has.
+pub(super) fn place(value: &[u8]) -> Option<u32> {
+    Some(u32::from_ne_bytes(*value.get(PLACE..)?.first_chunk()?))
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,9 @@
 //! before is gone on return. Programs go on meanwhile.
 //! Does not know: what policy says about a connection, or the names of subjects.
 
+mod adopt;
 mod entry;
+mod existing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,6 +17,8 @@ use policyc_sys::Kernel;
 use policyc_sys::bpf::Entries;
 use policyc_sys::host::Capability;
 
+pub use adopt::Adopted;
+pub(crate) use adopt::adopt;
 pub use entry::Ends;
 use entry::{Entry, KEY, VALUE};
 

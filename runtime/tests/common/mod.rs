@@ -13,6 +13,8 @@ use policyc_bpf::{
     Program, ProgramKind, Reg, Reloc, RelocTarget, Subject, SubjectKind, Verdict, helper,
 };
 
+/// Room for connections.
+pub(crate) const PLACES: u32 = 4;
 /// Entries of `counters`.
 pub(crate) const COUNTERS: u32 = 16;
 
@@ -104,6 +106,11 @@ impl Maps {
         add("config", MapKind::Array, (4, 8), 1, MapRole::Binding, Vec::new());
         add("flat", MapKind::Array, (4, 16), 1, MapRole::Table, vec![7; 16]);
         add("table", MapKind::Array, (4, 4), 4, MapRole::Table, vec![1, 0, 0, 0, 2, 0, 0, 0]);
+        let entry = (48, 32);
+        add("ct", MapKind::Hash, entry, PLACES, MapRole::Shared, Vec::new());
+        add("ct_half", MapKind::LruHash, entry, PLACES, MapRole::Shared, Vec::new());
+        add("ct_ring", MapKind::Array, (4, 48), PLACES, MapRole::Shared, Vec::new());
+        add("ct_clock", MapKind::Array, (4, 8), 1, MapRole::Shared, Vec::new());
         Self { specs }
     }
 }

@@ -10,6 +10,7 @@
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 #![allow(clippy::print_stdout, reason = "how much was tried")]
 
+mod adopt;
 mod attach;
 mod build;
 #[allow(dead_code, clippy::unwrap_used, reason = "the tests of engines use the rest")]

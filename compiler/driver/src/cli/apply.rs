@@ -20,6 +20,7 @@ pub(super) fn run(args: &ApplyArgs) -> Result<Status, Error> {
         dry_run: args.dry_run,
         confirm: args.confirm,
         report_forwarded: args.report_forwarded,
+        adopt: args.adopt,
     };
     let outcome = runtime::apply(&host, &artifact, &bindings, options);
     let outcome = outcome.map_err(|error| live::failed(&error))?;
@@ -74,6 +75,7 @@ fn summary(artifact: &Artifact, outcome: &Outcome, not_local: &[String]) -> Stri
     for point in &outcome.left {
         let _ = writeln!(text, "  no longer judged: {point}");
     }
+    text.push_str(&live::adopted(outcome.adopted.as_ref()));
     if let Some(within) = outcome.confirm_within {
         let seconds = within.as_secs();
         let _ = writeln!(text, "  goes back in {seconds} s unless `policyc confirm` comes first");

@@ -66,7 +66,8 @@ pub enum Command {
     Profile(ProfileArgs),
     /// Make an artifact live: load, fill, dry-run, and one store.
     #[command(after_help = "Examples:\n  policyc apply shop.policyc --bindings bindings.yaml\n  \
-                            policyc apply shop.policyc --bindings bindings.yaml --dry-run")]
+                            policyc apply shop.policyc --bindings bindings.yaml --dry-run\n  \
+                            policyc apply shop.policyc --adopt --confirm 30s")]
     Apply(ApplyArgs),
     /// Bind an interface, unit or namespace that came later to what is live.
     #[command(after_help = "Examples:\n  policyc attach --iface veth7\n  \
@@ -372,6 +373,10 @@ pub struct ApplyArgs {
     /// `30s`, `2m`. No process is needed for that.
     #[arg(long, value_name = "TIME", value_parser = super::duration::parse)]
     pub confirm: Option<Duration>,
+    /// Adopt the connections that exist now, from the host's sockets and from what its
+    /// connection tracking knows: their replies pass, as those of later ones do.
+    #[arg(long)]
+    pub adopt: bool,
     /// Report forwarded packets too, not only dropped ones.
     #[arg(long)]
     pub report_forwarded: bool,
@@ -405,6 +410,9 @@ pub struct AttachArgs {
     /// Which node of the inventory this host is; its hostname without it.
     #[arg(long, value_name = "NAME")]
     pub node: Option<String>,
+    /// Adopt the connections that exist there now, as `policyc apply --adopt` does.
+    #[arg(long)]
+    pub adopt: bool,
     /// Where the runtime keeps its state.
     #[command(flatten)]
     pub state: StateArgs,

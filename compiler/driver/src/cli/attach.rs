@@ -25,7 +25,8 @@ pub(super) fn run(args: &AttachArgs) -> Result<Status, Error> {
         }
         None => known(args, &host, &artifact, &bound, &place)?,
     };
-    let attached = runtime::attach(&host, &more).map_err(|error| live::failed(&error))?;
+    let attached = runtime::attach(&host, &more, args.adopt);
+    let attached = attached.map_err(|error| live::failed(&error))?;
     let mut text = String::new();
     // Writing to a string cannot fail.
     if attached.points.is_empty() {
@@ -36,6 +37,7 @@ pub(super) fn run(args: &AttachArgs) -> Result<Status, Error> {
     for (point, subject) in &attached.points {
         let _ = writeln!(text, "  {point}: {}", live::subject(subject.as_deref(), Some(point)));
     }
+    text.push_str(&live::adopted(attached.adopted.as_ref()));
     output::print(&text)?;
     Ok(Status::Clean)
 }

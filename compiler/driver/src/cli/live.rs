@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use policyc_bpf::Artifact;
-use policyc_runtime::{Dirs, Error as RuntimeError, Point};
+use policyc_runtime::{Adopted, Dirs, Error as RuntimeError, Point};
 
 use super::Error;
 use super::args::StateArgs;
 use crate::input;
+use crate::render::plural;
 
 impl StateArgs {
     /// The places, as the runtime takes them: the last folder of `pins` is ours,
@@ -36,6 +37,14 @@ pub(super) fn subject<'a>(name: Option<&'a str>, point: Option<&Point>) -> &'a s
         (None, Some(point)) if point.judges_packets() => "unknown subjects",
         (None, _) => "events",
     }
+}
+
+/// What became of connections that existed, a line each; nothing if nobody asked.
+pub(super) fn adopted(adopted: Option<&Adopted>) -> String {
+    let Some(adopted) = adopted else { return String::new() };
+    let count = plural(adopted.connections, "connection");
+    let left_out = adopted.left_out.iter().map(|what| format!("  not adopted: {what}\n"));
+    std::iter::once(format!("  adopted {count}\n")).chain(left_out).collect()
 }
 
 /// A runtime error with what to do about it, and the kernel's log if there is one.

@@ -43,3 +43,23 @@ pub fn cgroup_id(path: &Path) -> Result<u64, SysError> {
     }
     Ok(metadata.ino())
 }
+
+/// The ids of a cgroup and of all below it; none if there is none.
+///
+/// # Errors
+/// As [`cgroup_id`]; what readdir said.
+pub fn cgroup_ids(path: &Path) -> Result<Vec<u64>, SysError> {
+    let (mut ids, mut left) = (Vec::new(), vec![path.to_owned()]);
+    while let Some(path) = left.pop() {
+        match cgroup_id(&path) {
+            Ok(id) => ids.push(id),
+            // It may go while this looks.
+            Err(error) if error.is(libc::ENOENT) => continue,
+            Err(error) => return Err(error),
+        }
+        let entries = fs::read_dir(&path).into_iter().flatten().flatten();
+        let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        left.extend(directories.map(|entry| entry.path()));
+    }
+    Ok(ids)
+}

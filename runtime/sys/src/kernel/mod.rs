@@ -19,7 +19,7 @@ use crate::bpf::{
     TestRunResult,
 };
 use crate::host::{Capability, LockError};
-use crate::net::{Interface, Netns, NetnsId};
+use crate::net::{Interface, Netns, NetnsId, TcpSocket, Tracked};
 
 /// Where a link attaches a program.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -162,10 +162,23 @@ pub trait Kernel {
     fn interface(&self, netns: &Netns, name: &str) -> Result<Interface, SysError>;
     /// Every interface of a namespace, by index.
     fn interfaces(&self, netns: &Netns) -> Result<Vec<Interface>, SysError>;
+    /// Every network namespace that something leads to, this process's own included.
+    fn visible_netns(&self) -> Vec<Netns>;
+    /// The namespace behind the other end of an interface, if that is another one and
+    /// something leads there.
+    fn peer_netns(&self, port: &Port) -> Result<Option<Netns>, SysError>;
+    /// TCP sockets of a namespace: those that listen, and ends of connections.
+    fn tcp_sockets(&self, netns: &Netns) -> Result<Vec<TcpSocket>, SysError>;
+    /// Answered connections that the kernel tracks in a namespace; `None` if it tracks
+    /// none.
+    fn tracked(&self, netns: &Netns) -> Result<Option<Vec<Tracked>>, SysError>;
     /// Where the cgroup version 2 hierarchy is mounted; `ENOENT` if it is not.
     fn cgroup_mount(&self) -> Result<PathBuf, SysError>;
     /// The id of a cgroup directory; `ENOENT` if there is none.
     fn cgroup_id(&self, path: &Path) -> Result<u64, SysError>;
+
+    /// The ids of a cgroup and of all below it; none if there is none.
+    fn cgroup_ids(&self, path: &Path) -> Result<Vec<u64>, SysError>;
 
     // Files and pins.
 
@@ -199,6 +212,8 @@ pub trait Kernel {
     fn map_lookup(&self, map: &Self::Map, key: &[u8]) -> Result<Option<Vec<u8>>, SysError>;
     /// Stores one value.
     fn map_update(&self, map: &Self::Map, key: &[u8], value: &[u8]) -> Result<(), SysError>;
+    /// Stores one value where none is; `false` if there is one.
+    fn map_insert(&self, map: &Self::Map, key: &[u8], value: &[u8]) -> Result<bool, SysError>;
     /// Removes a value; `false` if there was none.
     fn map_delete(&self, map: &Self::Map, key: &[u8]) -> Result<bool, SysError>;
     /// Stores many values; keys and values are packed.

@@ -14,7 +14,8 @@ use crate::bpf::{
 use crate::host::{self, Capability, FileLock, LockError};
 use crate::net::tc::{self, Filter, FilterKey};
 use crate::net::{
-    Interface, Netns, NetnsId, in_netns_of, interface_by_name, interfaces, netns_id, visible_netns,
+    self, Interface, Netns, NetnsId, TcpSocket, Tracked, in_netns_of, interface_by_name,
+    interfaces, netns_id, visible_netns,
 };
 
 /// Priority of policyc's filters: first in the chain.
@@ -75,12 +76,32 @@ impl Kernel for RealKernel {
         in_netns_of(netns, interfaces)
     }
 
+    fn visible_netns(&self) -> Vec<Netns> {
+        visible_netns()
+    }
+
+    fn peer_netns(&self, port: &Port) -> Result<Option<Netns>, SysError> {
+        net::peer_netns(&port.netns, port.ifindex)
+    }
+
+    fn tcp_sockets(&self, netns: &Netns) -> Result<Vec<TcpSocket>, SysError> {
+        in_netns_of(netns, net::tcp_sockets)
+    }
+
+    fn tracked(&self, netns: &Netns) -> Result<Option<Vec<Tracked>>, SysError> {
+        in_netns_of(netns, net::tracked)
+    }
+
     fn cgroup_mount(&self) -> Result<PathBuf, SysError> {
         host::cgroup2_mount()
     }
 
     fn cgroup_id(&self, path: &Path) -> Result<u64, SysError> {
         host::cgroup_id(path)
+    }
+
+    fn cgroup_ids(&self, path: &Path) -> Result<Vec<u64>, SysError> {
+        host::cgroup_ids(path)
     }
 
     fn make_dir(&self, path: &Path) -> Result<(), SysError> {
@@ -150,6 +171,15 @@ impl Kernel for RealKernel {
 
     fn map_update(&self, map: &Map, key: &[u8], value: &[u8]) -> Result<(), SysError> {
         map.update(key, value, 0)
+    }
+
+    fn map_insert(&self, map: &Map, key: &[u8], value: &[u8]) -> Result<bool, SysError> {
+        const NOEXIST: u64 = 1;
+        match map.update(key, value, NOEXIST) {
+            Ok(()) => Ok(true),
+            Err(error) if error.is(libc::EEXIST) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn map_delete(&self, map: &Map, key: &[u8]) -> Result<bool, SysError> {

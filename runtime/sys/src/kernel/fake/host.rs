@@ -8,7 +8,7 @@ use std::rc::{Rc, Weak};
 use super::objects::{FakeLink, FakeMap, FakeProg, LinkObject, MapObject, ProgObject};
 use crate::SysError;
 use crate::kernel::{FilterPlace, Hook, Port};
-use crate::net::{Hardware, Interface, Netns, NetnsId};
+use crate::net::{Hardware, Interface, Netns, NetnsId, TcpSocket, Tracked};
 
 /// Where cgroups are.
 pub(super) const CGROUPS: &str = "/sys/fs/cgroup";
@@ -44,6 +44,10 @@ pub(super) struct State {
     /// What the paths mean; `None` is the namespace of every process.
     pub(super) netns: RefCell<BTreeMap<Option<PathBuf>, NetnsId>>,
     pub(super) interfaces: RefCell<BTreeMap<(NetnsId, String), Interface>>,
+    pub(super) sockets: RefCell<BTreeMap<NetnsId, Vec<TcpSocket>>>,
+    pub(super) tracked: RefCell<BTreeMap<NetnsId, Vec<Tracked>>>,
+    /// What is behind the other ends of interfaces, by their indices.
+    pub(super) behind: RefCell<BTreeMap<u32, NetnsId>>,
     pub(super) cgroups: RefCell<BTreeMap<PathBuf, u64>>,
     pub(super) files: RefCell<BTreeMap<PathBuf, Vec<u8>>>,
     pub(super) dirs: RefCell<BTreeSet<PathBuf>>,
@@ -97,6 +101,22 @@ impl FakeHost {
         let interface = Interface { index, name, kind, hardware, generic_xdp, is_up, master };
         self.0.interfaces.borrow_mut().insert(key, interface);
         index
+    }
+
+    /// Makes an interface one end of a pair, whose other end is in a namespace.
+    pub fn pair(&self, ifindex: u32, netns: &Path) {
+        let netns = self.netns(Some(netns));
+        self.0.behind.borrow_mut().insert(ifindex, netns);
+    }
+
+    /// Adds a TCP socket to a network namespace.
+    pub fn add_socket(&self, netns: Option<&Path>, socket: TcpSocket) {
+        self.0.sockets.borrow_mut().entry(self.netns(netns)).or_default().push(socket);
+    }
+
+    /// Tracks a connection in a network namespace.
+    pub fn track(&self, netns: Option<&Path>, connection: Tracked) {
+        self.0.tracked.borrow_mut().entry(self.netns(netns)).or_default().push(connection);
     }
 
     fn netns(&self, path: Option<&Path>) -> NetnsId {

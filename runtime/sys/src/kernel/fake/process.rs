@@ -13,7 +13,7 @@ use crate::bpf::{
 };
 use crate::host::{Capability, LockError};
 use crate::kernel::{Code, FilterPlace, Hook, Kernel, Object, Port};
-use crate::net::{Interface, Netns, NetnsId};
+use crate::net::{Interface, Netns, NetnsId, TcpSocket, Tracked};
 
 /// What happens at a chosen call.
 #[derive(Clone, Copy, Debug)]
@@ -183,6 +183,29 @@ impl Kernel for FakeKernel {
         Ok(found)
     }
 
+    fn visible_netns(&self) -> Vec<Netns> {
+        let netns = self.host.0.netns.borrow();
+        netns.iter().map(|(path, id)| Netns { id: *id, path: path.clone() }).collect()
+    }
+
+    fn peer_netns(&self, port: &Port) -> Result<Option<Netns>, SysError> {
+        let state = self.enter("peer_netns")?;
+        let behind = state.behind.borrow().get(&port.ifindex).copied();
+        Ok(self.visible_netns().into_iter().find(|netns| Some(netns.id) == behind))
+    }
+
+    fn tcp_sockets(&self, netns: &Netns) -> Result<Vec<TcpSocket>, SysError> {
+        let state = self.enter("tcp_sockets")?;
+        state.see(netns)?;
+        Ok(state.sockets.borrow().get(&netns.id).cloned().unwrap_or_default())
+    }
+
+    fn tracked(&self, netns: &Netns) -> Result<Option<Vec<Tracked>>, SysError> {
+        let state = self.enter("tracked")?;
+        state.see(netns)?;
+        Ok(state.tracked.borrow().get(&netns.id).cloned())
+    }
+
     fn cgroup_mount(&self) -> Result<PathBuf, SysError> {
         self.enter("cgroup_mount").map(|_| CGROUPS.into())
     }
@@ -191,6 +214,13 @@ impl Kernel for FakeKernel {
         let state = self.enter("cgroup_id")?;
         let found = state.cgroups.borrow().get(path).copied();
         found.ok_or_else(|| Self::error("stat", libc::ENOENT, path))
+    }
+
+    fn cgroup_ids(&self, path: &Path) -> Result<Vec<u64>, SysError> {
+        let state = self.enter("cgroup_ids")?;
+        let cgroups = state.cgroups.borrow();
+        let below = cgroups.iter().filter(|(other, _)| other.starts_with(path));
+        Ok(below.map(|(_, id)| *id).collect())
     }
 
     fn make_dir(&self, path: &Path) -> Result<(), SysError> {
@@ -333,6 +363,14 @@ impl Kernel for FakeKernel {
     fn map_update(&self, map: &FakeMap, key: &[u8], value: &[u8]) -> Result<(), SysError> {
         self.enter("map_update")?;
         map.store(key, value)
+    }
+
+    fn map_insert(&self, map: &FakeMap, key: &[u8], value: &[u8]) -> Result<bool, SysError> {
+        self.enter("map_insert")?;
+        if map.0.values.borrow().contains_key(key) {
+            return Ok(false);
+        }
+        map.store(key, value).map(|()| true)
     }
 
     fn map_delete(&self, map: &FakeMap, key: &[u8]) -> Result<bool, SysError> {
