@@ -104,3 +104,29 @@ fn every_stage_can_be_dumped() {
         }
     }
 }
+
+#[test]
+fn the_room_for_connections_is_recorded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    copy_to(folder.path());
+    let build = |more: &str| {
+        let line = format!("build -f deny-echo.yaml -i inventory.yaml -o ping.policyc {more}");
+        run(policyc(words(&line)).current_dir(folder.path()))
+    };
+    let ended = build("--conntrack-entries 3000");
+    assert_eq!(ended.status, Some(0), "{}{}", ended.out, ended.err);
+    assert!(ended.out.contains("room for 4096 connections"), "{}", ended.out);
+    let bytes = fs::read(folder.path().join("ping.policyc")).expect("the artifact");
+    let artifact = Artifact::from_bytes(&bytes).expect("an artifact");
+    let entries = |name: &str| {
+        let map = artifact.manifest().maps.iter().find(|map| map.name == name);
+        map.map(|map| map.max_entries)
+    };
+    let tables = ["ct", "ct_ring", "ct_half"].map(entries);
+    assert_eq!(tables, [Some(4096), Some(4096), Some(1024)]);
+    for bad in ["0", "1023", "16777217", "4294967296", "many"] {
+        let ended = build(&format!("--conntrack-entries {bad}"));
+        assert_eq!((ended.status, ended.out.as_str()), (Some(2), ""), "{bad}");
+        assert!(ended.err.contains("--conntrack-entries"), "{}", ended.err);
+    }
+}

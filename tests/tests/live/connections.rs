@@ -45,7 +45,7 @@ pub(crate) fn ports(protocol: &str, ports: &[u16]) -> String {
 pub(crate) const ECHO: &str =
     "icmps: [{fields: [{family: IPv4, type: 8}, {family: IPv6, type: 128}]}]";
 
-fn build(name: &str, policy: &str, room: Room) -> Artifact {
+pub(crate) fn build(name: &str, policy: &str, room: Room) -> Artifact {
     let options = Input { room, ..Input::default() };
     artifact_with(name, policy, &example("ping/inventory.yaml"), options)
 }

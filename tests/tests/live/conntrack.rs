@@ -1,10 +1,11 @@
 //! `policyc conntrack`: connections of real sockets are listed, and forgotten while
 //! programs run.
 
+use policyc_codegen::lower::maps::Room;
 use serde_json::Value;
 
 use crate::build::{bind, ping_artifact};
-use crate::connections::{SILENCE, arrives, both_ways, policy, ports};
+use crate::connections::{SILENCE, arrives, both_ways, build, policy, ports};
 use crate::lab::{Lab, run};
 use crate::tool::{self, binary, words};
 use crate::traffic::Conversation;
@@ -138,4 +139,22 @@ fn what_is_missing_is_said() {
         assert!(ended.err.contains("missing privilege: CAP_BPF"), "{}", ended.err);
         assert!(ended.err.contains("help: run as root"), "{}", ended.err);
     }
+}
+
+#[test]
+fn tables_of_another_size_are_refused() {
+    let Some(lab) = Lab::new("conntrack::tables_of_another_size_are_refused") else { return };
+    let rules = policy("ct", "right", &ports("TCP", &[7002]), "");
+    let sized = |established| build("ct", &rules, Room::for_established(established));
+    lab.apply(&sized(2048), &at_right(&lab)).expect("applies");
+    let (mut client, mut server) = lab.tcp(7002);
+    let error = lab.apply(&sized(5000), &at_right(&lab)).expect_err("another size");
+    let said = error.to_string();
+    assert!(said.contains("its number of entries is 2048, and the artifact wants 8192"), "{said}");
+    assert!(error.help().contains("`policyc remove`, then apply again"), "{}", error.help());
+    assert!(both_ways(&mut client, &mut server), "what is live stays");
+    lab.says(["status"]);
+    lab.apply(&sized(1500), &at_right(&lab)).expect("the same, rounded");
+    lab.says(["remove"]);
+    lab.apply(&sized(5000), &at_right(&lab)).expect("made anew");
 }

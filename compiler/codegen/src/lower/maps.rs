@@ -1,6 +1,8 @@
 //! The maps of an artifact, as programs declare them and as the loader makes
 //! them.
 
+use std::ops::RangeInclusive;
+
 use policyc_base::PrimaryMap;
 use policyc_bpf::{MapId, MapKind, MapRole, MapSpec};
 use policyc_decision::network::NetworkDecision;
@@ -41,6 +43,20 @@ pub struct Room {
 impl Default for Room {
     fn default() -> Self {
         Self { established: 1 << 18, half_open: 1 << 16 }
+    }
+}
+
+impl Room {
+    /// How many established connections can be asked for. Below, a busy moment fills
+    /// it; above, the places alone take more than a gigabyte.
+    pub const RANGE: RangeInclusive<u32> = 1 << 10..=1 << 24;
+
+    /// At least so many established ones, of [`Self::RANGE`], and a quarter as many
+    /// half-open ones.
+    pub fn for_established(entries: u32) -> Self {
+        let (least, most) = (*Self::RANGE.start(), *Self::RANGE.end());
+        let established = entries.clamp(least, most).next_power_of_two();
+        Self { established, half_open: established / 4 }
     }
 }
 

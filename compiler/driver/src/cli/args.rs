@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::RangedI64ValueParser;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use policyc_codegen::lower::maps::Room;
 use policyc_policy::network;
 
 use crate::render::Format;
@@ -42,7 +44,8 @@ pub enum Command {
     /// Compile policies into an artifact; fails unless every program is verified.
     #[command(
         after_help = "Examples:\n  policyc build -f policies/ -i inventory.yaml -o shop.policyc\n  \
-                            policyc build -f trace.yaml --target host.profile.yaml -o trace.policyc"
+                            policyc build -f trace.yaml --target host.profile.yaml -o trace.policyc\n  \
+                            policyc build -f policies/ --conntrack-entries 1048576 -o edge.policyc"
     )]
     Build(BuildArgs),
     /// Show what an artifact or a policy becomes at one stage of the road.
@@ -239,6 +242,16 @@ pub struct BuildArgs {
     /// `unknownSubjects` of a bindings file name them.
     #[arg(long, value_enum, value_name = "VERDICT", default_value_t)]
     pub unknown_subject: UnknownSubject,
+    /// How many established connections are remembered on a host, 1024 to 16777216; what
+    /// is no power of two is rounded up to one. When there are more, new ones are dropped.
+    #[arg(long, value_name = "N", default_value_t = Room::default().established,
+          value_parser = conntrack_entries())]
+    pub conntrack_entries: u32,
+}
+
+fn conntrack_entries() -> RangedI64ValueParser<u32> {
+    let (least, most) = (*Room::RANGE.start(), *Room::RANGE.end());
+    clap::value_parser!(u32).range(i64::from(least)..=i64::from(most))
 }
 
 /// What happens to packets of a subject that the artifact does not know.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use policyc_bpf::Artifact;
+use policyc_codegen::lower::maps::Room;
 
 use super::args::{BuildArgs, FailOn, UnknownSubject};
 use super::progress::Progress;
@@ -17,6 +18,7 @@ pub(super) fn run(args: &BuildArgs) -> Result<Status, Error> {
     let mut session = Session::new();
     let mut input = common::read(&mut session, &args.input)?;
     input.unknown_subject_allowed = args.unknown_subject == UnknownSubject::Allow;
+    input.room = Room::for_established(args.conntrack_entries);
     let Some(built) = pipeline::build(&mut session, &input) else {
         return common::report(&session, Format::Text, FailOn::Error);
     };
@@ -74,6 +76,9 @@ fn summary(args: &BuildArgs, artifact: &Artifact, checks: &[Check], bytes: usize
         plural(manifest.subjects.len(), "subject"),
         plural(manifest.cost.map_bytes as usize, "byte"),
     );
+    if let Some(table) = manifest.maps.iter().find(|map| map.name == "ct") {
+        let _ = writeln!(text, "  room for {} connections", table.max_entries);
+    }
     for line in checks.iter().flat_map(Check::lines) {
         let _ = writeln!(text, "  {line}");
     }
