@@ -48,5 +48,6 @@ mod services;
 mod sockets;
 mod subjects;
 mod swaps;
+mod syn_flood;
 mod tracing;
 mod unknown;
