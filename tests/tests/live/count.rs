@@ -26,8 +26,17 @@ pub(crate) struct Counter {
 impl Counter {
     /// At the head of the chain of an interface.
     pub(crate) fn attach(netns: &str, interface: &str, direction: Direction) -> Self {
+        Self::attach_if(netns, interface, direction, "")
+    }
+
+    /// The same, of what comes in more than one piece.
+    pub(crate) fn of_pieces(netns: &str, interface: &str, direction: Direction) -> Self {
+        Self::attach_if(netns, interface, direction, IN_PIECES)
+    }
+
+    fn attach_if(netns: &str, interface: &str, direction: Direction, condition: &str) -> Self {
         let map = counter_map();
-        let prog = load(&map, ProgType::SCHED_CLS, None, TCX_NEXT);
+        let prog = load(&map, ProgType::SCHED_CLS, None, TCX_NEXT, condition);
         let netns = Path::new("/run/netns").join(netns);
         let link = in_netns(Some(&netns), || {
             let ifindex = interface_by_name(interface)?.index;
@@ -43,7 +52,7 @@ impl Counter {
             Direction::Ingress => AttachType::CGROUP_INET_INGRESS,
             Direction::Egress => AttachType::CGROUP_INET_EGRESS,
         };
-        let prog = load(&map, ProgType::CGROUP_SKB, Some(attach_type), CGROUP_ALLOW);
+        let prog = load(&map, ProgType::CGROUP_SKB, Some(attach_type), CGROUP_ALLOW, "");
         let folder = File::open(cgroup).expect("a cgroup");
         let target = LinkTarget::CgroupSkb { cgroup: folder.as_fd(), direction };
         let link = link_create(prog.as_fd(), target).expect("attaches");
@@ -72,6 +81,14 @@ impl Counter {
 /// The verdicts that pass a packet on.
 const TCX_NEXT: i32 = -1;
 const CGROUP_ALLOW: i32 = 1;
+/// Of `struct __sk_buff`: `data` (76) to `data_end` (80) is less than `len` (0).
+const IN_PIECES: &str = "
+        r2 = *(u32 *)(r1 +76)
+        r3 = *(u32 *)(r1 +80)
+        r3 -= r2
+        r2 = *(u32 *)(r1 +0)
+        if r3 >= r2 goto done
+";
 
 fn counter_map() -> Map {
     map_create(&MapDef {
@@ -90,19 +107,23 @@ fn load(
     prog_type: ProgType,
     expected_attach_type: Option<AttachType>,
     verdict: i32,
+    condition: &str,
 ) -> OwnedFd {
     let code = format!(
-        "
+        "{condition}
         r1 = 0 ll
         r2 = 1
         lock *(u64 *)(r1 +0) += r2
+    done:
         r0 = {verdict}
         exit
     "
     );
     let code = assemble(&code).expect("assembles");
     let mut code: Vec<[u8; 8]> = code.into_iter().map(|insn| insn.to_bytes()).collect();
-    set_map(&mut code, 0, map, Some(0)).expect("a load");
+    // The only load of two slots.
+    let at = code.iter().position(|insn| insn[0] == 0x18).expect("a load");
+    set_map(&mut code, at, map, Some(0)).expect("a load");
     let load = ProgLoad::new(prog_type, "MIT", &code);
     let load = ProgLoad { name: "foreign", expected_attach_type, ..load };
     prog_load(&load).expect("loads").fd

@@ -34,6 +34,7 @@ mod connections;
 mod conntrack;
 mod cyclonus;
 mod demonstration;
+mod frames;
 mod generic;
 mod input;
 mod instances;

@@ -109,12 +109,12 @@ impl Lowering<'_> {
     }
 
     fn parse_once(&mut self, joints: &Joints, ways: &Ways) {
-        let locate = if self.program.has_link_header() {
-            self.library.ethernet
+        let located = if self.program.has_link_header() {
+            let is_skb = self.b.const_u8((!self.program.is_xdp()).into());
+            self.call(self.library.ethernet, &[self.ctx, is_skb, ways.unknown])
         } else {
-            self.library.network
+            self.call(self.library.network, &[self.ctx, ways.unknown])
         };
-        let located = self.call(locate, &[self.ctx, ways.unknown]);
         let (ip4, ip6) = (self.b.block("ip4"), self.b.block("ip6"));
         let arp = self.outcome(builtin::ARP, joints.decided);
         let unknown = self.outcome(builtin::UNKNOWN_L3, joints.decided);

@@ -1,0 +1,269 @@
+//! A wire on which nobody speaks, with the subject's programs at its right end.
+
+use std::time::Duration;
+
+use policyc::observe::{Record, Verdict, decode};
+use policyc_bpf::{Artifact, Reason};
+use policyc_policy::network::Direction;
+use policyc_runtime::{Events, Options};
+use policyc_sys::net::{EVERY_PROTOCOL, PacketSocket, in_netns, interface_by_name};
+use policyc_sys::{bpf, errno};
+
+use super::Place;
+use super::packet::{IPV4, IPV6, SERVICE_TAG, TAG, Way};
+use super::rows::{Policy, Step};
+use crate::build::{artifact, bind, example};
+use crate::count::Counter;
+use crate::lab::{Lab, PATIENCE, must};
+
+/// What may be sent and received. In `PEER` stands `from` or `to`.
+const RULES: &str = "
+  - {PEERCIDR: [203.0.113.0/24, '2001:db8::/48'], toPorts: [{ports: [{port: '443', protocol: TCP}, {port: '53', protocol: UDP}, {port: '9', protocol: SCTP}]}]}
+  - {icmps: [{fields: [{family: IPv4, type: 8}, {family: IPv6, type: 128}]}]}
+  - {PEERCIDR: [198.51.100.0/24, '2001:db8:5::/48']}
+";
+const HEAD: &str = "
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: frames, namespace: demo}
+spec:
+  endpointSelector: {matchLabels: {app: right}}
+";
+const OPEN: &str = "
+  enableDefaultDeny: {ingress: false, egress: false}
+  ingressDeny: [{toPorts: [{ports: [{port: '80', protocol: TCP}]}]}]
+";
+/// What arrives somewhere behind the programs on tc, by its Ethertype without the
+/// outermost tag.
+const ETHERTYPES: [u16; 9] = [IPV4, IPV6, TAG, SERVICE_TAG, 0x0806, 0x88cc, 0x8863, 0x8864, 0x8847];
+/// How long what must not come is waited for where nothing else shows that it does not.
+const SILENCE: Duration = Duration::from_millis(200);
+/// Bytes of a packet that an event holds at least, if there are as many.
+const HELD: usize = 54;
+
+pub(super) struct Bench {
+    place: Place,
+    policy: Policy,
+    artifact: Artifact,
+    events: Events,
+    /// At the left end, for what the subject sends.
+    left: PacketSocket,
+    /// At the right end, behind the programs.
+    right: Vec<PacketSocket>,
+    /// Counts what comes to the programs in pieces: received, sent.
+    pieces: [Counter; 2],
+    _lab: Lab,
+}
+
+impl Bench {
+    pub(super) fn new(test: &str, place: Place, policy: Policy) -> Option<Self> {
+        let lab = Lab::new(test)?;
+        lab.without_ipv6();
+        // XDP takes no long frames.
+        let mtu = if place == Place::Xdp { 1500 } else { 9000 };
+        for (netns, dev) in [(&lab.left, lab.wire.left), (&lab.right, lab.wire.right)] {
+            must(&format!("ip -n {netns} addr flush dev {dev}"));
+            must(&format!("ip -n {netns} link set {dev} mtu {mtu}"));
+        }
+        let artifact = artifact("frames", &rules(place, policy), &example("ping/inventory.yaml"));
+        let kind = match place {
+            Place::Tcx => "tc",
+            Place::Clsact => "clsact",
+            Place::Xdp => "xdp",
+        };
+        let at = format!("{{{kind}: {{interface: veth-right, netns: RIGHT}}}}");
+        let bindings = match policy {
+            Policy::Nobody => format!(" []\nunknownSubjects: [{at}]\n"),
+            Policy::Closed | Policy::Open => format!("- {{subject: demo/right, attach: {at}}}\n"),
+        };
+        let options = Options { report_forwarded: true, ..Options::default() };
+        let applied = lab.apply_with(&artifact, &bind(&lab, &bindings), options);
+        applied.unwrap_or_else(|error| panic!("{error:?}"));
+        let left = socket(&lab.left, lab.wire.left, EVERY_PROTOCOL);
+        let behind: &[u16] = if place == Place::Xdp { &[EVERY_PROTOCOL] } else { &ETHERTYPES };
+        let right = behind.iter().map(|kind| socket(&lab.right, lab.wire.right, *kind)).collect();
+        let events = Events::open(&lab.dirs).expect("a ring");
+        let pieces = [bpf::Direction::Ingress, bpf::Direction::Egress]
+            .map(|direction| Counter::of_pieces(&lab.right, lab.wire.right, direction));
+        Some(Self { place, policy, artifact, events, left, right, pieces, _lab: lab })
+    }
+
+    /// Sends frames one by one; what is wrong about what they get.
+    pub(super) fn play(&mut self, steps: &[Step]) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for (number, step) in steps.iter().enumerate() {
+            if let Err(why) = self.step(step) {
+                wrong.push(format!(", frame {}: {why}", number + 1));
+                self.forget();
+            }
+        }
+        if let Err(why) = self.nothing_else_arrived() {
+            wrong.push(format!(", afterwards: {why}"));
+            self.forget();
+        }
+        wrong
+    }
+
+    /// Nothing of a frame that was not as expected is taken for one of the next.
+    fn forget(&mut self) {
+        while self.events.next_within(SILENCE).expect("a ring").is_some() {}
+        while self.left.receive(Duration::ZERO).expect("a socket").is_some() {}
+        while self.at_right(Duration::ZERO).is_some() {}
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), String> {
+        let pieces_before = self.pieces.each_ref().map(Counter::packets);
+        self.send(step)?;
+        let verdict = self.verdict()?;
+        let way = step.packet.way;
+        let is_sent = way.direction == Direction::Egress;
+        let reason = self.artifact.manifest().decisions[verdict.decision as usize].reason;
+        if (verdict.forwarded, reason, verdict.egress) != (step.passes, step.reason, is_sent) {
+            return Err(format!(
+                "{} by {reason:?}, not {} by {:?}",
+                word(verdict.forwarded),
+                word(step.passes),
+                step.reason
+            ));
+        }
+        let whole = step.packet.bytes();
+        let seen = self.as_seen(step);
+        let holds_enough = seen.len() < HELD || verdict.head.len() >= HELD;
+        if !holds_enough || !seen.starts_with(&verdict.head) {
+            return Err(format!("observed {:02x?}", verdict.head));
+        }
+        if step.packet.linear.is_some() {
+            let now = self.pieces.each_ref().map(Counter::packets);
+            let more: u64 = now.iter().zip(pieces_before).map(|(now, before)| now - before).sum();
+            if more != 1 {
+                return Err("it came in one piece".to_owned());
+            }
+        }
+        if !step.passes {
+            return Ok(());
+        }
+        let (arrived, expected) =
+            if is_sent { (self.at_left(), &whole) } else { (self.at_right(PATIENCE), &seen) };
+        match arrived {
+            Some(bytes) if bytes == *expected => Ok(()),
+            Some(bytes) => Err(format!("arrived as {bytes:02x?}, not {expected:02x?}")),
+            None => Err("did not arrive".to_owned()),
+        }
+    }
+
+    /// The frame as the programs see it: on its way in, tc finds the outermost tag
+    /// taken off.
+    fn as_seen(&self, step: &Step) -> Vec<u8> {
+        let mut bytes = step.packet.bytes();
+        let is_received = step.packet.way.direction == Direction::Ingress;
+        if is_received && self.place != Place::Xdp && step.packet.tag_count() > 0 {
+            bytes.drain(12..16);
+        }
+        bytes
+    }
+
+    fn send(&self, step: &Step) -> Result<(), String> {
+        let from = match step.packet.way.direction {
+            Direction::Ingress => &self.left,
+            Direction::Egress => &self.right[0],
+        };
+        let bytes = step.packet.bytes();
+        let sent = match step.packet.linear {
+            Some(linear) => from.send_in_pieces(&bytes, linear),
+            None => from.send(&bytes),
+        };
+        match sent {
+            // KERNEL: who sends is told of what is dropped on its way out.
+            Err(error) if error.is(errno::ENOBUFS) && !step.passes => Ok(()),
+            other => other.map_err(|error| format!("not sent: {error}")),
+        }
+    }
+
+    /// What the programs say about the frame that was sent last.
+    fn verdict(&mut self) -> Result<Verdict, String> {
+        let start = std::time::Instant::now();
+        while start.elapsed() < PATIENCE {
+            let record = self.events.next_within(PATIENCE).expect("a ring");
+            match record.as_deref().map(decode) {
+                Some(Record::Verdict(verdict)) => return Ok(verdict),
+                Some(other) => return Err(format!("{other:?}")),
+                None => {}
+            }
+        }
+        Err("nobody judged it".to_owned())
+    }
+
+    fn at_left(&self) -> Option<Vec<u8>> {
+        self.left.receive(PATIENCE).expect("a socket")
+    }
+
+    /// What comes first to any of the sockets at the right end.
+    fn at_right(&self, patience: Duration) -> Option<Vec<u8>> {
+        let start = std::time::Instant::now();
+        loop {
+            for socket in &self.right {
+                let frame = socket.receive(Duration::ZERO).expect("a socket");
+                if frame.is_some() {
+                    return frame;
+                }
+            }
+            if start.elapsed() >= patience {
+                return None;
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    /// What is sent last arrives next, each way; nothing of what was dropped does.
+    fn nothing_else_arrived(&mut self) -> Result<(), String> {
+        if self.policy == Policy::Nobody {
+            return match (self.left.receive(SILENCE).expect("a socket"), self.at_right(SILENCE)) {
+                (None, None) => Ok(()),
+                (left, right) => Err(format!("{left:02x?} {right:02x?} arrived")),
+            };
+        }
+        let directions: &[_] = if self.place == Place::Xdp {
+            &[Direction::Ingress]
+        } else {
+            &[Direction::Ingress, Direction::Egress]
+        };
+        for direction in directions {
+            let [own, peer] = ["10.77.0.2", "203.0.113.1"].map(|a| a.parse().expect("an address"));
+            let last = Way { direction: *direction, own, peer, number: 7 }.udp(53);
+            let reason = match self.policy {
+                Policy::Open => Reason::NoPolicy,
+                _ => Reason::Rule,
+            };
+            self.step(&Step { packet: last, passes: true, reason })?;
+        }
+        // By whichever socket: its own came, and there is no other.
+        match (self.left.receive(Duration::ZERO).expect("a socket"), self.at_right(Duration::ZERO))
+        {
+            (None, None) => Ok(()),
+            (left, right) => Err(format!("{left:02x?} {right:02x?} arrived")),
+        }
+    }
+}
+
+fn word(forwarded: bool) -> &'static str {
+    if forwarded { "passed" } else { "dropped" }
+}
+
+fn socket(netns: &str, interface: &str, ethertype: u16) -> PacketSocket {
+    let open = || PacketSocket::open(interface_by_name(interface)?.index, ethertype);
+    in_netns(Some(&Lab::netns(netns)), open).expect("a packet socket")
+}
+
+/// The policy; one about what is sent cannot be bound on XDP alone.
+fn rules(place: Place, policy: Policy) -> String {
+    match policy {
+        Policy::Open => format!("{HEAD}{OPEN}"),
+        Policy::Closed | Policy::Nobody => {
+            let mut text = format!("{HEAD}  ingress:{}", RULES.replace("PEER", "from"));
+            if place != Place::Xdp {
+                text += &format!("  egress:{}", RULES.replace("PEER", "to"));
+            }
+            text
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What packets get, with live frames: each row of the table "Packets" of
+//! `docs/coverage.md`, sent through real interfaces.
+//!
+//! Neither end has an address, so no kernel says anything by itself. Every frame is
+//! looked for at the other side, byte by byte, and the reason that `observe` tells is
+//! the one that the table says.
+
+mod bench;
+mod packet;
+mod rows;
+
+use std::collections::BTreeSet;
+
+use policyc_policy::network::Direction;
+
+use crate::tool::root;
+use bench::Bench;
+use packet::Way;
+use rows::{Case, Hooks, Policy, ROWS};
+
+/// Where programs are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    Tcx,
+    Clsact,
+    Xdp,
+}
+
+/// Every row has its test, and every test is of a row.
+#[test]
+fn the_table_is_tested_row_by_row() {
+    let page = std::fs::read_to_string(root().join("docs/coverage.md")).expect("a page");
+    let table = page.split("\n## Packets\n").nth(1).expect("a section");
+    let table = table.split("\n## ").next().expect("its text");
+    let rows = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---"));
+    let rows = rows.skip(1).map(|row| row.split('|').nth(1).expect("a cell").trim());
+    let written: BTreeSet<&str> = rows.collect();
+    let tested: BTreeSet<&str> = ROWS.iter().map(|row| row.packet).collect();
+    assert_eq!(written, tested);
+    let cases = ROWS.iter().flat_map(|row| row.cases.iter().map(|case| (row.packet, case.name)));
+    let names: BTreeSet<_> = cases.clone().collect();
+    assert_eq!(names.len(), cases.count(), "each case has a name of its own");
+}
+
+#[test]
+fn on_tcx() {
+    every_row("frames::on_tcx", Place::Tcx);
+}
+
+#[test]
+fn on_clsact() {
+    every_row("frames::on_clsact", Place::Clsact);
+}
+
+#[test]
+fn on_xdp() {
+    every_row("frames::on_xdp", Place::Xdp);
+}
+
+fn every_row(test: &str, place: Place) {
+    let (mut cases, mut frames, mut wrong) = (0u16, 0, Vec::new());
+    for policy in [Policy::Closed, Policy::Open, Policy::Nobody] {
+        let Some(mut bench) = Bench::new(test, place, policy) else { return };
+        for (row, case) in ROWS.iter().flat_map(|row| row.cases.iter().map(move |c| (row, c))) {
+            if case.policy != policy || !is_tried(case.hooks, place) {
+                continue;
+            }
+            for way in ways(case, place) {
+                let steps = (case.frames)(numbered(way, cases));
+                frames += steps.len();
+                cases += 1;
+                let family = if way.is_v4() { 4 } else { 6 };
+                let name =
+                    format!("{}: {}, IPv{family}, {:?}", row.packet, case.name, way.direction);
+                wrong.extend(bench.play(&steps).into_iter().map(|why| format!("{name}{why}")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{test}: {} wrong\n{}", wrong.len(), wrong.join("\n"));
+    println!("{test}: {cases} cases, {frames} frames");
+}
+
+/// Each time another peer, and numbers with room behind them: nothing that was sent is
+/// part of what others are.
+fn numbered(way: Way, case: u16) -> Way {
+    let end = case % 250 + 1;
+    let way = way.peer(&format!("203.0.113.{end}"), &format!("2001:db8::{end}"));
+    Way { number: 20_000 + case * 16, ..way }
+}
+
+fn is_tried(hooks: Hooks, place: Place) -> bool {
+    match hooks {
+        Hooks::All => true,
+        Hooks::Tc => place != Place::Xdp,
+        Hooks::Xdp => place == Place::Xdp,
+    }
+}
+
+/// Every way that a case goes: XDP sees nothing that is sent.
+fn ways(case: &Case, place: Place) -> Vec<Way> {
+    let seen = |way: &&Direction| place != Place::Xdp || **way == Direction::Ingress;
+    let mut ways = Vec::new();
+    for direction in case.ways.iter().filter(seen) {
+        let families = [(case.v4, "10.77.0.2"), (case.v6, "fd77::2")];
+        for (_, own) in families.into_iter().filter(|(is_tried, _)| *is_tried) {
+            let own = own.parse().expect("an address");
+            ways.push(Way { direction: *direction, own, peer: own, number: 0 });
+        }
+    }
+    ways
+}
