@@ -30,8 +30,12 @@ fn bytes(hex: &str) -> Vec<u8> {
 
 /// What a routine returns for a packet, at a pointer into it.
 fn call(module: &Module, name: &str, packet: &[u8], inputs: &[Input]) -> Vec<Output> {
+    call_in(module, name, Context::skb(packet.to_vec()), inputs)
+}
+
+/// The same with a context of its own.
+fn call_in(module: &Module, name: &str, context: Context, inputs: &[Input]) -> Vec<Output> {
     let mut machine = Machine::new(module);
-    let context = Context::skb(packet.to_vec());
     machine.call(name, context, inputs).unwrap_or_else(|fault| panic!("{name}: {fault:?}")).values
 }
 
@@ -48,6 +52,12 @@ const UNKNOWN: Input = Input::Int(0x1234_5678_9abc_def0);
 /// Of a packet that the subject receives.
 const INGRESS: Input = Input::Int(0);
 const EGRESS: Input = Input::Int(1);
+
+/// Whether the context says that a tag was taken off.
+const SKB: Input = Input::Int(1);
+const XDP: Input = Input::Int(0);
+/// Offset in `struct __sk_buff`.
+const VLAN_PRESENT: usize = 20;
 
 const ETHERNET: &str = "020000000002 020000000001";
 
@@ -68,12 +78,20 @@ fn ethernet_finds_the_network_header() {
     ];
     for (types, kind, at) in cases {
         let packet = bytes(&format!("{ETHERNET} {types} 0000"));
-        let values = call(&module, "ethernet", &packet, &[UNKNOWN]);
-        assert_eq!(values, [Output::Int(kind), Output::Packet(at)], "{types}");
+        let expected = [Output::Int(kind), Output::Packet(at)];
+        for tells in [SKB, XDP] {
+            assert_eq!(call(&module, "ethernet", &packet, &[tells, UNKNOWN]), expected, "{types}");
+        }
+        // With the tag that receive took off, two in the packet are one too many.
+        let taken = Context::skb(packet.clone()).with_u32(VLAN_PRESENT, 1);
+        let three = [Output::Int(1), Output::Packet(0)];
+        let expected = if at == 22 { three } else { expected };
+        assert_eq!(call_in(&module, "ethernet", taken, &[SKB, UNKNOWN]), expected, "{types}");
     }
     for length in 0..14 {
         let packet = &bytes(&format!("{ETHERNET} 0800"))[..length];
-        assert_eq!(ints(&call(&module, "ethernet", packet, &[UNKNOWN])), [0], "{length} bytes");
+        let values = call(&module, "ethernet", packet, &[SKB, UNKNOWN]);
+        assert_eq!(ints(&values), [0], "{length} bytes");
     }
 }
 
