@@ -50,15 +50,15 @@ pub(crate) fn build(name: &str, policy: &str, room: Room) -> Artifact {
     artifact_with(name, policy, &example("ping/inventory.yaml"), options)
 }
 
-fn at_right(lab: &Lab) -> Bindings {
+pub(crate) fn at_right(lab: &Lab) -> Bindings {
     bind(lab, "- {subject: demo/right, attach: {tc: {interface: veth-right, netns: RIGHT}}}\n")
 }
 
-fn at_left(lab: &Lab) -> Bindings {
+pub(crate) fn at_left(lab: &Lab) -> Bindings {
     bind(lab, "- {subject: demo/left, attach: {tc: {interface: veth-left, netns: LEFT}}}\n")
 }
 
-fn apply(lab: &Lab, artifact: &Artifact, to: &Bindings) {
+pub(crate) fn apply(lab: &Lab, artifact: &Artifact, to: &Bindings) {
     lab.apply(artifact, to).unwrap_or_else(|error| panic!("{error:?}"));
 }
 

@@ -12,6 +12,7 @@
 
 mod adopt;
 mod attach;
+mod beyond;
 mod build;
 #[allow(dead_code, clippy::unwrap_used, reason = "the tests of engines use the rest")]
 #[path = "../engines/case.rs"]
@@ -30,6 +31,7 @@ mod say;
 mod tool;
 mod traffic;
 
+mod companion;
 mod connections;
 mod conntrack;
 mod cyclonus;
@@ -45,10 +47,12 @@ mod observe;
 mod order;
 mod packet_of_death;
 mod privileges;
+mod races;
 mod services;
 mod sockets;
 mod subjects;
 mod swaps;
 mod syn_flood;
+mod tools;
 mod tracing;
 mod unknown;

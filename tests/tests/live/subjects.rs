@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use policyc_bpf::Artifact;
 
+use crate::beyond::Beyond;
 use crate::build::{artifact, bindings_text, example, ping_artifact, save};
 use crate::lab::{Lab, must, run, wait_for};
 use crate::tool;
@@ -185,39 +186,6 @@ fn a_port_of_a_bridge() {
     assert!(ping(&lab.right, "10.77.0.1"), "what others ask it is not what it asks");
     apply(&lab, &ping_artifact("allow", &example("ping/allow-all.yaml")), port);
     assert!(ping(&lab.left, "10.77.0.2"));
-}
-
-/// A third namespace behind the right one, which forwards; gone with the value.
-struct Beyond {
-    name: String,
-}
-
-impl Beyond {
-    fn new(lab: &Lab) -> Self {
-        let name = lab.right.replace("-r", "-b");
-        let beyond = Self { name: name.clone() };
-        let (left, right) = (&lab.left, &lab.right);
-        must(&format!("ip netns add {name}"));
-        must(&format!("ip link add beyond netns {right} type veth peer name back netns {name}"));
-        for (netns, command) in [
-            (right, "addr add 10.79.0.1/24 dev beyond"),
-            (right, "link set beyond up"),
-            (&name, "addr add 10.79.0.2/24 dev back"),
-            (&name, "link set back up"),
-            (&name, "route add default via 10.79.0.1"),
-            (left, "route add 10.79.0.0/24 via 10.77.0.2"),
-        ] {
-            must(&format!("ip -n {netns} {command}"));
-        }
-        must(&format!("ip netns exec {right} sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward'"));
-        beyond
-    }
-}
-
-impl Drop for Beyond {
-    fn drop(&mut self) {
-        let _ = run(&format!("ip netns del {}", self.name));
-    }
 }
 
 /// The right end is a host that forwards.

@@ -55,10 +55,21 @@ impl Lab {
         self.tcp_to(&listener)
     }
 
+    /// The same from right to left.
+    pub(crate) fn tcp_back(&self, port: u16) -> (TcpStream, TcpStream) {
+        let left = SocketAddr::from((self.address(1), port));
+        let listener = within(&self.left, || TcpListener::bind(left));
+        Self::connect(&self.right, &listener)
+    }
+
     /// A connection from the left end to a listener at the right: both ends.
     pub(crate) fn tcp_to(&self, listener: &TcpListener) -> (TcpStream, TcpStream) {
-        let right = listener.local_addr().expect("bound");
-        let client = within(&self.left, || TcpStream::connect_timeout(&right, PATIENCE));
+        Self::connect(&self.left, listener)
+    }
+
+    fn connect(from: &str, listener: &TcpListener) -> (TcpStream, TcpStream) {
+        let to = listener.local_addr().expect("bound");
+        let client = within(from, || TcpStream::connect_timeout(&to, PATIENCE));
         let (server, _) = listener.accept().expect("accepts");
         for stream in [&client, &server] {
             stream.set_nodelay(true).expect("no delay");

@@ -1,17 +1,17 @@
 //! A wire on which nobody speaks, with the subject's programs at its right end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use policyc::observe::{Record, Verdict, decode};
-use policyc_bpf::{Artifact, Reason};
+use policyc_bpf::{Artifact, Manifest, Reason};
 use policyc_policy::network::Direction;
 use policyc_runtime::{Events, Options};
 use policyc_sys::net::{EVERY_PROTOCOL, PacketSocket, in_netns, interface_by_name};
 use policyc_sys::{bpf, errno};
 
-use super::Place;
 use super::packet::{IPV4, IPV6, SERVICE_TAG, TAG, Way};
 use super::rows::{Policy, Step};
+use super::{Place, Play};
 use crate::build::{artifact, bind, example};
 use crate::count::Counter;
 use crate::lab::{Lab, PATIENCE, must};
@@ -70,12 +70,10 @@ impl Bench {
             Place::Tcx => "tc",
             Place::Clsact => "clsact",
             Place::Xdp => "xdp",
+            Place::Cgroup => "cgroup",
         };
         let at = format!("{{{kind}: {{interface: veth-right, netns: RIGHT}}}}");
-        let bindings = match policy {
-            Policy::Nobody => format!(" []\nunknownSubjects: [{at}]\n"),
-            Policy::Closed | Policy::Open => format!("- {{subject: demo/right, attach: {at}}}\n"),
-        };
+        let bindings = bindings(policy, &at);
         let options = Options { report_forwarded: true, ..Options::default() };
         let applied = lab.apply_with(&artifact, &bind(&lab, &bindings), options);
         applied.unwrap_or_else(|error| panic!("{error:?}"));
@@ -88,22 +86,6 @@ impl Bench {
         Some(Self { place, policy, artifact, events, left, right, pieces, _lab: lab })
     }
 
-    /// Sends frames one by one; what is wrong about what they get.
-    pub(super) fn play(&mut self, steps: &[Step]) -> Vec<String> {
-        let mut wrong = Vec::new();
-        for (number, step) in steps.iter().enumerate() {
-            if let Err(why) = self.step(step) {
-                wrong.push(format!(", frame {}: {why}", number + 1));
-                self.forget();
-            }
-        }
-        if let Err(why) = self.nothing_else_arrived() {
-            wrong.push(format!(", afterwards: {why}"));
-            self.forget();
-        }
-        wrong
-    }
-
     /// Nothing of a frame that was not as expected is taken for one of the next.
     fn forget(&mut self) {
         while self.events.next_within(SILENCE).expect("a ring").is_some() {}
@@ -114,18 +96,10 @@ impl Bench {
     fn step(&mut self, step: &Step) -> Result<(), String> {
         let pieces_before = self.pieces.each_ref().map(Counter::packets);
         self.send(step)?;
-        let verdict = self.verdict()?;
+        let verdict = verdict(&mut self.events, PATIENCE)?;
         let way = step.packet.way;
         let is_sent = way.direction == Direction::Egress;
-        let reason = self.artifact.manifest().decisions[verdict.decision as usize].reason;
-        if (verdict.forwarded, reason, verdict.egress) != (step.passes, step.reason, is_sent) {
-            return Err(format!(
-                "{} by {reason:?}, not {} by {:?}",
-                word(verdict.forwarded),
-                word(step.passes),
-                step.reason
-            ));
-        }
+        is_as_expected(self.artifact.manifest(), &verdict, step)?;
         let whole = step.packet.bytes();
         let seen = self.as_seen(step);
         let holds_enough = seen.len() < HELD || verdict.head.len() >= HELD;
@@ -179,27 +153,13 @@ impl Bench {
         }
     }
 
-    /// What the programs say about the frame that was sent last.
-    fn verdict(&mut self) -> Result<Verdict, String> {
-        let start = std::time::Instant::now();
-        while start.elapsed() < PATIENCE {
-            let record = self.events.next_within(PATIENCE).expect("a ring");
-            match record.as_deref().map(decode) {
-                Some(Record::Verdict(verdict)) => return Ok(verdict),
-                Some(other) => return Err(format!("{other:?}")),
-                None => {}
-            }
-        }
-        Err("nobody judged it".to_owned())
-    }
-
     fn at_left(&self) -> Option<Vec<u8>> {
         self.left.receive(PATIENCE).expect("a socket")
     }
 
     /// What comes first to any of the sockets at the right end.
     fn at_right(&self, patience: Duration) -> Option<Vec<u8>> {
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         loop {
             for socket in &self.right {
                 let frame = socket.receive(Duration::ZERO).expect("a socket");
@@ -245,17 +205,76 @@ impl Bench {
     }
 }
 
+impl Play for Bench {
+    fn play(&mut self, steps: &[Step]) -> Option<Vec<String>> {
+        let mut wrong = Vec::new();
+        for (number, step) in steps.iter().enumerate() {
+            if let Err(why) = self.step(step) {
+                wrong.push(format!(", frame {}: {why}", number + 1));
+                self.forget();
+            }
+        }
+        if let Err(why) = self.nothing_else_arrived() {
+            wrong.push(format!(", afterwards: {why}"));
+            self.forget();
+        }
+        Some(wrong)
+    }
+}
+
+/// What the programs say about the packet that was sent last.
+pub(super) fn verdict(events: &mut Events, patience: Duration) -> Result<Verdict, String> {
+    let start = Instant::now();
+    while start.elapsed() < patience {
+        let record = events.next_within(patience).expect("a ring");
+        match record.as_deref().map(decode) {
+            Some(Record::Verdict(verdict)) => return Ok(verdict),
+            Some(other) => return Err(format!("{other:?}")),
+            None => {}
+        }
+    }
+    Err("nobody judged it".to_owned())
+}
+
+/// Whether a packet gets what its row says, for that reason.
+pub(super) fn is_as_expected(
+    manifest: &Manifest,
+    verdict: &Verdict,
+    step: &Step,
+) -> Result<(), String> {
+    let is_sent = step.packet.way.direction == Direction::Egress;
+    let reason = manifest.decisions[verdict.decision as usize].reason;
+    if (verdict.forwarded, reason, verdict.egress) == (step.passes, step.reason, is_sent) {
+        return Ok(());
+    }
+    let (got, expected) = (word(verdict.forwarded), word(step.passes));
+    Err(format!("{got} by {reason:?}, not {expected} by {:?}", step.reason))
+}
+
 fn word(forwarded: bool) -> &'static str {
     if forwarded { "passed" } else { "dropped" }
 }
 
-fn socket(netns: &str, interface: &str, ethertype: u16) -> PacketSocket {
+pub(super) fn socket(netns: &str, interface: &str, ethertype: u16) -> PacketSocket {
     let open = || PacketSocket::open(interface_by_name(interface)?.index, ethertype);
     in_netns(Some(&Lab::netns(netns)), open).expect("a packet socket")
 }
 
+pub(super) fn index(netns: &str, interface: &str) -> u32 {
+    let found = in_netns(Some(&Lab::netns(netns)), || interface_by_name(interface));
+    found.expect("an interface").index
+}
+
+/// Who is bound to a place.
+pub(super) fn bindings(policy: Policy, at: &str) -> String {
+    match policy {
+        Policy::Nobody => format!(" []\nunknownSubjects: [{at}]\n"),
+        Policy::Closed | Policy::Open => format!("- {{subject: demo/right, attach: {at}}}\n"),
+    }
+}
+
 /// The policy; one about what is sent cannot be bound on XDP alone.
-fn rules(place: Place, policy: Policy) -> String {
+pub(super) fn rules(place: Place, policy: Policy) -> String {
     match policy {
         Policy::Open => format!("{HEAD}{OPEN}"),
         Policy::Closed | Policy::Nobody => {

@@ -6,8 +6,9 @@
 //! the one that the table says.
 
 mod bench;
-mod packet;
+pub(crate) mod packet;
 mod rows;
+mod stack;
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,8 @@ use policyc_policy::network::Direction;
 use crate::tool::root;
 use bench::Bench;
 use packet::Way;
-use rows::{Case, Hooks, Policy, ROWS};
+use rows::{Case, Hooks, Policy, ROWS, Step};
+use stack::Stack;
 
 /// Where programs are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +26,7 @@ enum Place {
     Tcx,
     Clsact,
     Xdp,
+    Cgroup,
 }
 
 /// Every row has its test, and every test is of a row.
@@ -57,22 +60,43 @@ fn on_xdp() {
     every_row("frames::on_xdp", Place::Xdp);
 }
 
+/// What sockets can send, and what a stack hands to them.
+#[test]
+fn at_a_cgroup() {
+    every_row("frames::at_a_cgroup", Place::Cgroup);
+}
+
+/// Where packets are sent and looked for.
+trait Play {
+    /// Sends packets one by one; what is wrong about what they get. `None` where they
+    /// cannot be met.
+    fn play(&mut self, steps: &[Step]) -> Option<Vec<String>>;
+}
+
+fn bench(test: &str, place: Place, policy: Policy) -> Option<Box<dyn Play>> {
+    Some(match place {
+        Place::Cgroup => Box::new(Stack::new(test, policy)?),
+        Place::Tcx | Place::Clsact | Place::Xdp => Box::new(Bench::new(test, place, policy)?),
+    })
+}
+
 fn every_row(test: &str, place: Place) {
     let (mut cases, mut frames, mut wrong) = (0u16, 0, Vec::new());
     for policy in [Policy::Closed, Policy::Open, Policy::Nobody] {
-        let Some(mut bench) = Bench::new(test, place, policy) else { return };
+        let Some(mut bench) = bench(test, place, policy) else { return };
         for (row, case) in ROWS.iter().flat_map(|row| row.cases.iter().map(move |c| (row, c))) {
             if case.policy != policy || !is_tried(case.hooks, place) {
                 continue;
             }
             for way in ways(case, place) {
                 let steps = (case.frames)(numbered(way, cases));
+                let Some(played) = bench.play(&steps) else { continue };
                 frames += steps.len();
                 cases += 1;
                 let family = if way.is_v4() { 4 } else { 6 };
                 let name =
                     format!("{}: {}, IPv{family}, {:?}", row.packet, case.name, way.direction);
-                wrong.extend(bench.play(&steps).into_iter().map(|why| format!("{name}{why}")));
+                wrong.extend(played.into_iter().map(|why| format!("{name}{why}")));
             }
         }
     }
@@ -91,8 +115,10 @@ fn numbered(way: Way, case: u16) -> Way {
 fn is_tried(hooks: Hooks, place: Place) -> bool {
     match hooks {
         Hooks::All => true,
-        Hooks::Tc => place != Place::Xdp,
+        Hooks::Link => place != Place::Cgroup,
+        Hooks::Both => place != Place::Xdp,
         Hooks::Xdp => place == Place::Xdp,
+        Hooks::Cgroup => place == Place::Cgroup,
     }
 }
 

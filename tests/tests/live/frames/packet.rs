@@ -284,6 +284,29 @@ impl Packet {
         self
     }
 
+    pub(crate) fn protocol(&self) -> u8 {
+        self.protocol
+    }
+
+    /// Extension headers, in order.
+    pub(crate) fn extensions(&self) -> impl Iterator<Item = u8> {
+        self.before.iter().chain(&self.behind).map(|(kind, _)| *kind)
+    }
+
+    /// Whether it is an IP packet, without a word about its link.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.link.is_none() && self.tags.is_empty() && self.linear.is_none()
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.part.is_none()
+    }
+
+    /// Whether every header is as it should be.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        self.changes.is_empty()
+    }
+
     pub(crate) fn tag_count(&self) -> usize {
         self.tags.len()
     }
@@ -423,21 +446,24 @@ fn extension(kind: u8, units: u8, next: u8, place: u16, number: u16) -> Vec<u8> 
             bytes.resize((usize::from(units) + 1) * 8, 0);
             bytes
         }
-        // Options that are padding: one byte each.
+        // One option that who does not know it skips (RFC 4727), and what there is no room
+        // for in it.
         _ => {
-            let mut bytes = vec![next, units];
-            bytes.resize((usize::from(units) + 1) * 8, 0);
+            let length = (usize::from(units) + 1) * 8;
+            let option = u8::try_from(length - 4).unwrap_or(u8::MAX);
+            let mut bytes = vec![next, units, 0x1e, option];
+            bytes.resize(length, 0);
             bytes
         }
     }
 }
 
-fn words(bytes: &[u8]) -> u32 {
+pub(super) fn words(bytes: &[u8]) -> u32 {
     let word = |pair: &[u8]| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |b| u32::from(*b));
     bytes.chunks(2).map(word).sum()
 }
 
-fn checksum(mut sum: u32) -> [u8; 2] {
+pub(super) fn checksum(mut sum: u32) -> [u8; 2] {
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }

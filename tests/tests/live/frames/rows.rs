@@ -42,9 +42,14 @@ pub(crate) enum Policy {
 /// Where a case is tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Hooks {
+    /// Everywhere.
     All,
-    Tc,
+    /// Where there is an Ethernet header: on tc and XDP.
+    Link,
+    /// Where both directions are seen: on tc and at cgroups.
+    Both,
     Xdp,
+    Cgroup,
 }
 
 /// A frame, and what it gets.
@@ -230,14 +235,14 @@ pub(crate) const ROWS: &[Row] = &[
                     passes(Reason::Established, reply.later(3)),
                 ]
             })
-            .on(Hooks::Tc),
+            .on(Hooks::Both),
             case("of the other direction with the same number", |at| {
                 vec![
                     allowed(at.back().udp(53).first()),
                     drops(Reason::Fragment, at.udp(53).later(3)),
                 ]
             })
-            .on(Hooks::Tc),
+            .on(Hooks::Both),
         ],
     },
     Row {
@@ -325,9 +330,9 @@ pub(crate) const ROWS: &[Row] = &[
         packet: "ICMP and ICMPv6 errors (unreachable, too big, time exceeded, parameter \
                  problem) about a packet of a live connection of the subject",
         cases: &[
-            case("by the other end", |at| errors(at, at)).on(Hooks::Tc),
+            case("by the other end", |at| errors(at, at)).on(Hooks::Both),
             case("by a router on the way", |at| errors(at, router(at)))
-                .on(Hooks::Tc)
+                .on(Hooks::Both)
                 .received_only(),
             case("about what is sent as an answer", |at| {
                 let back = at.back();
@@ -476,7 +481,12 @@ pub(crate) const ROWS: &[Row] = &[
             .v4(),
             case("a version that is none", |at| {
                 [0x55, 0x75].map(|first| malformed(anyone(at).tcp(443).set(0, &[first]))).into()
-            }),
+            })
+            .on(Hooks::Link),
+            case("a version that is none, without an Ethernet header", |at| {
+                [0x55, 0x75].map(|first| unknown_l3(anyone(at).tcp(443).set(0, &[first]))).into()
+            })
+            .on(Hooks::Cgroup),
             case("the other version's Ethertype", |at| {
                 let other = if at.is_v4() { IPV6 } else { IPV4 };
                 vec![malformed(at.tcp(443).behind_ethertype(other))]
@@ -525,7 +535,7 @@ pub(crate) const ROWS: &[Row] = &[
                 steps.extend(by_port(at, |p| pieces(p.tagged(&[SERVICE_TAG, TAG]))));
                 steps
             })
-            .on(Hooks::Tc),
+            .on(Hooks::Both),
             case("a header lies across pieces", |at| {
                 let first = if at.is_v4() { 30 } else { 50 };
                 [15, first, first + 10]
@@ -533,14 +543,14 @@ pub(crate) const ROWS: &[Row] = &[
                     .flat_map(|linear| by_port(at, |p| p.sized(5000).in_pieces(linear)))
                     .collect()
             })
-            .on(Hooks::Tc),
+            .on(Hooks::Both),
             case("as far as 256 bytes", |at| {
                 // 14 bytes of Ethernet, 40 of IPv6, 176 more, and 14 of TCP end at 244.
                 let pieces = |p: Packet| p.extended_by(&[DESTINATION], 21).sized(5000);
                 by_port(at, |p| pieces(p).in_pieces(14))
             })
             .v6()
-            .on(Hooks::Tc),
+            .on(Hooks::Both),
             case("behind them", |at| {
                 let far = |p: Packet| p.extended_by(&[DESTINATION], 32);
                 let pieces = far(at.tcp(443)).sized(5000).in_pieces(14);
@@ -550,7 +560,7 @@ pub(crate) const ROWS: &[Row] = &[
                 steps
             })
             .v6()
-            .on(Hooks::Tc),
+            .on(Hooks::Both),
         ],
     },
     Row {
