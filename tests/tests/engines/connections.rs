@@ -10,6 +10,7 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 
 use policyc::engine::{Bytecode, Kernel, PacketEngine, PacketRun, ProgramSet, attach_id};
+use policyc::pipeline::Built;
 use policyc::witness::wire::{Segment, Wire, frame_of};
 use policyc::witness::{Begins, Viewer, decision_among, read};
 use policyc_decision::network::{NetworkDecision, builtin};
@@ -21,46 +22,20 @@ use proptest::test_runner::{Config, TestRunner};
 use crate::build::{ROOM, compile};
 use crate::lineup::bir;
 use crate::say::{has_kernel, say};
-
-const INVENTORY: &str = "
-{apiVersion: v1, kind: Namespace, metadata: {name: a}}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: web, namespace: a, labels: {app: web}}
-status: {phase: Running, podIPs: [{ip: 10.0.0.1}, {ip: 'fd00::1'}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: other, namespace: a, labels: {app: other}}
-status: {phase: Running, podIPs: [{ip: 10.0.0.2}, {ip: 'fd00::2'}]}
-";
+use crate::small;
 
 /// What may be sent and received; two behaviours, between which a subject's packets
 /// change as if its policy had.
-const POLICY: &str = "
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata: {name: web, namespace: a}
-spec:
-  endpointSelector: {matchLabels: {app: web}}
-  ingress:
-  - toPorts: [{ports: [{port: '80', protocol: TCP}, {port: '53', protocol: UDP}]}]
-  - {icmps: [{fields: [{family: IPv4, type: 8}, {family: IPv6, type: 128}]}]}
-  egress:
-  - toPorts: [{ports: [{port: '80'}, {port: '53'}]}]
-  - {icmps: [{fields: [{family: IPv4, type: 8}, {family: IPv6, type: 128}]}]}
----
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata: {name: other, namespace: a}
-spec:
-  endpointSelector: {matchLabels: {app: other}}
-  ingress:
-  - toPorts: [{ports: [{port: '53', protocol: UDP}]}]
-  egress:
-  - toPorts: [{ports: [{port: '80', protocol: TCP}]}]
-";
+fn built() -> Built {
+    let received = "toPorts: [{ports: [{port: '80', protocol: TCP}, {port: '53', protocol: UDP}]}]";
+    let sent = "toPorts: [{ports: [{port: '80'}, {port: '53'}]}]";
+    let web = small::policy("web", &[received, small::ECHO], &[sent, small::ECHO]);
+    let one = |port| format!("toPorts: [{{ports: [{port}]}}]");
+    let (received, sent) = (one("{port: '53', protocol: UDP}"), one("{port: '80', protocol: TCP}"));
+    let other = small::policy("other", &[&received], &[&sent]);
+    let inventory = small::pods(&["web", "other"]);
+    compile(&format!("{web}{other}"), &inventory, Dialect::Cilium120).unwrap()
+}
 
 /// One packet of a sequence.
 #[derive(Clone, Debug)]
@@ -167,7 +142,7 @@ fn cases() -> u32 {
 #[test]
 fn sequences_of_packets_are_judged_alike() {
     let name = "sequences of packets";
-    let built = compile(POLICY, INVENTORY, Dialect::Cilium120).unwrap();
+    let built = built();
     let (decision, object) = (built.decided.network.as_ref().unwrap(), &built.compiled.object);
     let kernel = has_kernel(name);
     for programs in policyc::engine::PROGRAM_KINDS {
@@ -222,7 +197,7 @@ fn sequences_of_packets_are_judged_alike() {
 /// A connection's whole life, packet by packet: what `docs/coverage.md` says.
 #[test]
 fn a_connection_lives_and_ends() {
-    let built = compile(POLICY, INVENTORY, Dialect::Cilium120).unwrap();
+    let built = built();
     let (decision, object) = (built.decided.network.as_ref().unwrap(), &built.compiled.object);
     let mut engine = Bytecode::new(object, decision, ProgramSet::Tc).unwrap();
     let peer: IpAddr = "203.0.113.9".parse().unwrap();

@@ -29,6 +29,7 @@ mod random;
 mod rules;
 mod say;
 mod shadows;
+mod small;
 mod universe;
 mod wire;
 mod witness;

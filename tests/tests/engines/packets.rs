@@ -17,29 +17,13 @@ use policyc_policy::network::{Dialect, Direction, Flow, protocol};
 use crate::build::compile;
 use crate::lineup::bir;
 use crate::say::{has_kernel, say};
+use crate::small;
 
-const INVENTORY: &str = "
-{apiVersion: v1, kind: Namespace, metadata: {name: a}}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: web, namespace: a, labels: {app: web}}
-status: {phase: Running, podIPs: [{ip: 10.0.0.1}, {ip: 'fd00::1'}]}
-";
 /// Ports, ICMP types and a rule without ports, in both directions and families.
-const POLICY: &str = "
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata: {name: p, namespace: a}
-spec:
-  endpointSelector: {}
-  ingress:
-  - {fromCIDR: [203.0.113.0/24, '2001:db8::/32'], toPorts: [{ports: [{port: '443', protocol: TCP}]}]}
-  - {icmps: [{fields: [{family: IPv4, type: 8}, {family: IPv6, type: 128}]}]}
-  - {fromCIDR: [198.51.100.0/24, '2001:db8:5::/48']}
-  egress:
-  - {toCIDR: [203.0.113.0/24, '2001:db8::/32'], toPorts: [{ports: [{port: '443'}]}]}
-";
+fn policy() -> String {
+    let any_port = "{fromCIDR: [198.51.100.0/24, '2001:db8:5::/48']}";
+    small::policy("web", &[small::FROM_SOME, small::ECHO, any_port], &[small::TO_SOME])
+}
 
 /// The engines for one kind of program.
 struct Field<'a> {
@@ -148,7 +132,7 @@ struct Subjects {
 
 impl Subjects {
     fn new(test: &str) -> Self {
-        let built = compile(POLICY, INVENTORY, Dialect::Cilium120).unwrap();
+        let built = compile(&policy(), &small::pods(&["web"]), Dialect::Cilium120).unwrap();
         let plain = pipeline::lower(&built.policy, &built.decided).unwrap();
         Self { built, plain, kernel: has_kernel(test) }
     }

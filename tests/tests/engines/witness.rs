@@ -12,42 +12,15 @@ use policyc_policy::network::Dialect;
 use crate::build::compile;
 use crate::cilium;
 use crate::say::say;
+use crate::small;
 
 fn small() -> Built {
-    let inventory = "
-{apiVersion: v1, kind: Namespace, metadata: {name: a}}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: web, namespace: a, labels: {app: web}}
-status: {phase: Running, podIPs: [{ip: 10.0.0.1}, {ip: 'fd00::1'}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: closed, namespace: a, labels: {app: closed}}
-status: {phase: Running, podIPs: [{ip: 10.0.0.2}, {ip: 'fd00::2'}]}
-";
-    let policy = "
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata: {name: p, namespace: a}
-spec:
-  endpointSelector: {matchLabels: {app: web}}
-  ingress:
-  - {fromCIDR: [203.0.113.0/24, '2001:db8::/32'], toPorts: [{ports: [{port: '443', protocol: TCP}]}]}
-  egress:
-  - {icmps: [{fields: [{family: IPv4, type: 8}]}]}
-  - {toCIDR: [203.0.113.0/24, '2001:db8::/32'], toPorts: [{ports: [{port: '443'}]}]}
----
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata: {name: closed, namespace: a}
-spec:
-  endpointSelector: {matchLabels: {app: closed}}
-  ingress: [{fromCIDR: [192.0.2.7/32]}]
-  egress: [{toCIDR: [192.0.2.7/32]}]
-";
-    compile(policy, inventory, Dialect::Cilium120).unwrap()
+    let echo4 = "{icmps: [{fields: [{family: IPv4, type: 8}]}]}";
+    let web = small::policy("web", &[small::FROM_SOME], &[echo4, small::TO_SOME]);
+    let closed =
+        small::policy("closed", &["{fromCIDR: [192.0.2.7/32]}"], &["{toCIDR: [192.0.2.7/32]}"]);
+    let inventory = small::pods(&["web", "closed"]);
+    compile(&format!("{web}{closed}"), &inventory, Dialect::Cilium120).unwrap()
 }
 
 /// How many instructions of each program no witness reached.

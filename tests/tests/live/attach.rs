@@ -1,32 +1,8 @@
 //! What comes after `apply` is bound to the generation that is live.
 
-use std::fs;
-
-use crate::build::{bindings_text, example, ping_artifact, save};
-use crate::lab::{Lab, must, run, wait_for};
+use crate::build::{allow_all, apply, deny_echo};
+use crate::lab::{Lab, must, ping, wait_for};
 use crate::tool;
-
-const HEARS_NOT: &str = "
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata: {name: hears-not, namespace: demo}
-spec:
-  endpointSelector: {matchLabels: {app: right}}
-  enableDefaultDeny: {ingress: false, egress: false}
-  ingressDeny: [{fromEntities: [all], icmps: [{fields: [{type: EchoRequest}]}]}]
-";
-
-fn apply(lab: &Lab, policy: &str, bindings: &str) {
-    let (file, to) = (lab.file("a.policyc"), lab.file("bindings.yaml"));
-    save(&ping_artifact("a", policy), &file);
-    fs::write(&to, bindings_text(lab, bindings)).expect("a file");
-    lab.says(["apply".as_ref(), file.as_os_str(), "--bindings".as_ref(), to.as_os_str()]);
-}
-
-fn ping(lab: &Lab, to: &str) -> bool {
-    let ping = format!("ip netns exec {} ping -q -c 2 -i 0.02 -W 1 {to}", lab.left);
-    run(&ping).status.success()
-}
 
 /// A second wire between the two ends.
 fn second_wire(lab: &Lab) {
@@ -36,7 +12,7 @@ fn second_wire(lab: &Lab) {
         must(&format!("ip -n {netns} addr add 10.80.0.{end}/24 dev second"));
         must(&format!("ip -n {netns} link set second up"));
     }
-    wait_for("the wire to carry", || ping(lab, "10.80.0.2").then_some(()));
+    wait_for("the wire to carry", || ping(left, "10.80.0.2").then_some(()));
 }
 
 #[test]
@@ -44,8 +20,8 @@ fn an_interface_that_came_later() {
     let Some(lab) = Lab::new("attach::an_interface_that_came_later") else { return };
     lab.without_ipv6();
     let bindings = "- subject: demo/right\n  attach: {netns: {path: RIGHT}}\n";
-    apply(&lab, HEARS_NOT, bindings);
-    assert!(!ping(&lab, "10.77.0.2"));
+    apply(&lab, &deny_echo(), bindings);
+    assert!(!ping(&lab.left, "10.77.0.2"));
 
     second_wire(&lab);
     let told = tool::run(&mut lab.policyc(["status"]));
@@ -57,14 +33,14 @@ fn an_interface_that_came_later() {
 
     let said = lab.says(["attach", "--netns", &lab.right]);
     assert!(said.starts_with("generation 1 judges there too\n"), "{said}");
-    assert!(!ping(&lab, "10.80.0.2"), "it is judged by the same generation");
+    assert!(!ping(&lab.left, "10.80.0.2"), "it is judged by the same generation");
     lab.says(["status"]);
     let said = lab.says(["attach", "--netns", &lab.right]);
     assert_eq!(said, "generation 1 judges there already\n");
 
     // The next generation judges at both, and `remove` leaves neither.
-    apply(&lab, &example("ping/allow-all.yaml"), bindings);
-    assert!(ping(&lab, "10.80.0.2") && ping(&lab, "10.77.0.2"));
+    apply(&lab, &allow_all(), bindings);
+    assert!(ping(&lab.left, "10.80.0.2") && ping(&lab.left, "10.77.0.2"));
     lab.says(["status"]);
     lab.says(["remove", "--all"]);
     assert!(!lab.dirs.pins().exists());
@@ -78,8 +54,8 @@ fn somebody_else_somewhere_else() {
     let cgroup = lab.cgroup();
     let left =
         format!("- subject: demo/left\n  attach: {{cgroup: {{path: {}}}}}\n", cgroup.display());
-    apply(&lab, HEARS_NOT, &left);
-    assert!(ping(&lab, "10.77.0.2"));
+    apply(&lab, &deny_echo(), &left);
+    assert!(ping(&lab.left, "10.77.0.2"));
     let unknown = lab.refuses(["attach", "--netns", &lab.right]);
     assert!(unknown.err.contains("nobody is bound there by what was applied"), "{}", unknown.err);
     let wrong = lab.refuses(["attach", "--netns", &lab.right, "--subject", "demo/nobody"]);
@@ -90,12 +66,12 @@ fn somebody_else_somewhere_else() {
 
     let said = lab.says(["attach", "--netns", &lab.right, "--subject", "demo/right"]);
     assert!(said.contains("tc ingress of veth-right in "), "{said}");
-    assert!(!ping(&lab, "10.77.0.2"));
+    assert!(!ping(&lab.left, "10.77.0.2"));
     lab.says(["status"]);
     let counted = lab.says(["status", "-o", "json"]);
-    assert!(counted.contains("demo/hears-not"), "{counted}");
+    assert!(counted.contains("demo/deny-echo"), "{counted}");
     let seen = lab.says(["observe", "--last", "1", "--verdict", "dropped"]);
-    assert!(seen.contains("demo/hears-not spec.ingressDeny[0]"), "{seen}");
+    assert!(seen.contains("demo/deny-echo spec.ingressDeny[0]"), "{seen}");
 }
 
 #[test]

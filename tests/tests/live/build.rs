@@ -48,6 +48,36 @@ pub(crate) fn ping_artifact(name: &str, policies: &str) -> Artifact {
     artifact(name, policies, &example("ping/inventory.yaml"))
 }
 
+/// Everybody may reach the right end.
+pub(crate) fn allow_all() -> Artifact {
+    ping_artifact("allow", &example("ping/allow-all.yaml"))
+}
+
+/// Nobody gets an echo from the right end.
+pub(crate) fn deny_echo() -> Artifact {
+    ping_artifact("deny", &example("ping/deny-echo.yaml"))
+}
+
+/// Makes an artifact live with the command, at the places that [`bind`] reads; what it
+/// says.
+pub(crate) fn apply(lab: &Lab, artifact: &Artifact, bindings: &str) -> String {
+    apply_with(lab, artifact, bindings, &[])
+}
+
+/// The same, with options of the command.
+pub(crate) fn apply_with(
+    lab: &Lab,
+    artifact: &Artifact,
+    bindings: &str,
+    options: &[&str],
+) -> String {
+    let (file, to) = (lab.file("a.policyc"), lab.file("bindings.yaml"));
+    save(artifact, &file);
+    fs::write(&to, bindings_text(lab, bindings)).expect("a file");
+    let args = ["apply".as_ref(), file.as_os_str(), "--bindings".as_ref(), to.as_os_str()];
+    lab.says(args.into_iter().chain(options.iter().map(|option| option.as_ref())))
+}
+
 /// Writes an artifact for the command.
 pub(crate) fn save(artifact: &Artifact, path: &Path) {
     fs::write(path, artifact.to_bytes().expect("an artifact")).expect("a file");

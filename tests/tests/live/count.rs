@@ -34,6 +34,11 @@ impl Counter {
         Self::attach_if(netns, interface, direction, IN_PIECES)
     }
 
+    /// The same, and puts a VLAN tag on what passes.
+    pub(crate) fn that_tags(netns: &str, interface: &str, direction: Direction) -> Self {
+        Self::attach_if(netns, interface, direction, TAG)
+    }
+
     fn attach_if(netns: &str, interface: &str, direction: Direction, condition: &str) -> Self {
         let map = counter_map();
         let prog = load(&map, ProgType::SCHED_CLS, None, TCX_NEXT, condition);
@@ -88,6 +93,15 @@ const IN_PIECES: &str = "
         r3 -= r2
         r2 = *(u32 *)(r1 +0)
         if r3 >= r2 goto done
+";
+
+/// The tag that is put on: 802.1Q (in network byte order), VLAN 42.
+pub(crate) const PUSHED: [u8; 4] = [0x81, 0, 0, 42];
+/// `bpf_skb_vlan_push`.
+const TAG: &str = "
+        r2 = 0x81
+        r3 = 42
+        call #18
 ";
 
 fn counter_map() -> Map {

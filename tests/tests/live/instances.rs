@@ -5,18 +5,8 @@ use policyc_bpf::Artifact;
 use policyc_runtime::{self as runtime, Dirs, Drift, Host, Options, apply};
 use policyc_sys::RealKernel;
 
-use crate::build::{bind, example, ping_artifact};
-use crate::lab::{Lab, run};
-
-const HEARS_NOT: &str = "
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata: {name: hears-not, namespace: demo}
-spec:
-  endpointSelector: {matchLabels: {app: right}}
-  enableDefaultDeny: {ingress: false, egress: false}
-  ingressDeny: [{fromEntities: [all], icmps: [{fields: [{type: EchoRequest}]}]}]
-";
+use crate::build::{allow_all, bind, deny_echo};
+use crate::lab::{Lab, ping};
 
 /// Pins and state beside those of a lab; gone with the value.
 struct Second {
@@ -45,12 +35,11 @@ fn both_judge(test: &str, bindings: &str) {
     lab.without_ipv6();
     let second = Second::new(&lab);
     let to = bind(&lab, bindings);
-    let [deny, allow] = [HEARS_NOT, &example("ping/allow-all.yaml")].map(|p| ping_artifact("a", p));
+    let (deny, allow) = (deny_echo(), allow_all());
     let apply_to = |host: &Host<'_, RealKernel>, artifact: &Artifact| {
         apply(host, artifact, &to, Options::default()).unwrap_or_else(|error| panic!("{error:?}"));
     };
-    let ping = format!("ip netns exec {} ping -q -c 2 -i 0.02 -W 1 10.77.0.2", lab.left);
-    let passes = || run(&ping).status.success();
+    let passes = || ping(&lab.left, "10.77.0.2");
 
     for (first, other, expected) in
         [(&allow, &allow, true), (&deny, &allow, false), (&allow, &deny, false)]

@@ -236,6 +236,11 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
     }
 }
 
+/// Whether an address answers a ping from a namespace.
+pub(crate) fn ping(netns: &str, to: &str) -> bool {
+    run(&format!("ip netns exec {netns} ping -q -c 2 -i 0.02 -W 1 {to}")).status.success()
+}
+
 pub(crate) fn run(command: &str) -> Output {
     Command::new("sh").args(["-c", command]).output().expect("sh")
 }

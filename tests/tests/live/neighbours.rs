@@ -4,26 +4,28 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use policyc_bpf::assemble;
+use policyc_bpf::{Artifact, assemble};
 use policyc_sys::bpf::{
     Direction, LinkTarget, ObjectKind, ProgLoad, ProgType, XdpMode, ids, link_create, link_info,
     obj_get, obj_pin, prog_info, prog_load,
 };
 use policyc_sys::net::{in_netns, interface_by_name};
 
-use crate::build::{bindings_text, example, ping_artifact, save};
+use crate::build::{self, allow_all, bindings_text, deny_echo, save};
 use crate::count::Counter;
 use crate::lab::{Lab, must, run, wait_for};
 
-/// Applies, to the lab's right end, an artifact that allows everything.
-fn apply(lab: &Lab, attach: &str) -> String {
-    let (artifact, bindings) = (lab.file("allow.policyc"), lab.file("bindings.yaml"));
-    save(&ping_artifact("allow", &example("ping/allow-all.yaml")), &artifact);
+/// Applies an artifact to the lab's right end.
+fn apply_to_right(lab: &Lab, attach: &str, artifact: &Artifact) -> String {
     let line = format!(
         "- subject: demo/right\n  attach: {{{attach}: {{interface: veth-right, netns: RIGHT}}}}\n"
     );
-    std::fs::write(&bindings, bindings_text(lab, &line)).expect("a file");
-    lab.says(["apply".as_ref(), artifact.as_os_str(), "--bindings".as_ref(), bindings.as_os_str()])
+    build::apply(lab, artifact, &line)
+}
+
+/// One that allows everything.
+fn apply(lab: &Lab, attach: &str) -> String {
+    apply_to_right(lab, attach, &allow_all())
 }
 
 /// What `bpftool` and `tc` say about programs of others.
@@ -110,8 +112,48 @@ fn what_is_allowed_goes_on_to_the_next_filter() {
     // The program counts at both places: replies at the left, requests at the right.
     assert_eq!(counter.packets() - replies, arriving.packets() + 10, "everything went on");
     drop(arriving);
+    let before_deny = counter.packets();
+    apply_to_right(&lab, "clsact", &deny_echo());
+    assert!(!ping(&lab, 5));
+    assert_eq!(counter.packets(), before_deny, "what is denied is denied finally");
     lab.says(["remove", "--all"]);
     assert_eq!(attached(&lab), before, "the filter and its qdisc stay");
+}
+
+/// What is denied does not come to those behind; what is allowed comes to them; those
+/// before see all of it.
+fn deny_is_final(test: &str, attach: &str) {
+    let Some(lab) = Lab::new(test) else { return };
+    lab.without_ipv6();
+    let right = || Counter::attach(&lab.right, "veth-right", Direction::Ingress);
+    let behind = right();
+    apply_to_right(&lab, attach, &deny_echo());
+    // XDP comes before every program of tc: whoever sees all of it is at the other end.
+    let before = match attach {
+        "xdp" => Counter::attach(&lab.left, "veth-left", Direction::Egress),
+        _ => right(),
+    };
+    let described = foreign(&lab, &[&behind]);
+    let seen = [&before, &behind].map(|counter| counter.packets());
+    assert!(!ping(&lab, 5), "denied");
+    let (sender, receiver) = lab.udp(7001);
+    for _ in 0..3 {
+        sender.send(b"allowed").expect("sends");
+        wait_for("the datagram", || receiver.recv(&mut [0; 8]).ok());
+    }
+    let now = [&before, &behind].map(|counter| counter.packets());
+    assert_eq!([now[0] - seen[0], now[1] - seen[1]], [8, 3], "{attach}");
+    assert_eq!(foreign(&lab, &[&behind]), described, "and is left alone");
+}
+
+#[test]
+fn deny_is_final_on_tcx() {
+    deny_is_final("neighbours::deny_is_final_on_tcx", "tc");
+}
+
+#[test]
+fn deny_is_final_on_xdp() {
+    deny_is_final("neighbours::deny_is_final_on_xdp", "xdp");
 }
 
 #[test]
@@ -129,7 +171,7 @@ fn a_taken_place_is_left_alone() {
     let before = attached(&lab);
 
     let (artifact, bindings) = (lab.file("a.policyc"), lab.file("b.yaml"));
-    save(&ping_artifact("allow", &example("ping/allow-all.yaml")), &artifact);
+    save(&allow_all(), &artifact);
     let line = "- subject: demo/right\n  attach: {xdp: {interface: veth-right, netns: RIGHT}}\n";
     std::fs::write(&bindings, bindings_text(&lab, line)).expect("a file");
     let (artifact, bindings) = (artifact.as_os_str(), bindings.as_os_str());

@@ -4,9 +4,9 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::build::{bindings_text, example};
+use crate::build::{apply_with, bindings_text, example, ping_artifact};
 use crate::lab::{Lab, run, wait_for};
-use crate::tool;
+use crate::tool::{self, root};
 
 #[test]
 fn verdicts_name_policy_rule_and_line() {
@@ -58,4 +58,63 @@ fn verdicts_name_policy_rule_and_line() {
     let line = by["line"].as_u64().expect("a number") as usize;
     assert_eq!(text.lines().nth(line - 1), Some("  - fromEntities: [all]"));
     assert_eq!(by["column"], 5);
+}
+
+/// What a rule wants told beside its verdicts is told by `observe` about packets and by
+/// `explain` about flows, and nothing beside those of other rules.
+#[test]
+fn what_a_rule_logs_is_told() {
+    let Some(lab) = Lab::new("observe::what_a_rule_logs_is_told") else { return };
+    lab.without_ipv6();
+    let policy = "
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: asks, namespace: demo}
+specs:
+- endpointSelector: {matchLabels: {app: right}}
+  ingressDeny: [{fromEntities: [all], icmps: [{fields: [{type: EchoRequest}]}]}]
+  log: {value: ticket 4711}
+- endpointSelector: {matchLabels: {app: right}}
+  ingress: [{fromEntities: [all], toPorts: [{ports: [{port: '7001', protocol: UDP}]}]}]
+- endpointSelector: {matchLabels: {app: right}}
+  ingress: [{fromEntities: [all], toPorts: [{ports: [{port: '7002', protocol: UDP}]}]}]
+  log: {value: let in}
+";
+    let source = lab.file("asks.yaml");
+    fs::write(&source, policy).expect("a file");
+    let right = "- subject: demo/right\n  attach: {tc: {interface: veth-right, netns: RIGHT}}\n";
+    apply_with(&lab, &ping_artifact("asks", policy), right, &["--report-forwarded"]);
+
+    let ping = format!("ip netns exec {} ping -q -c 1 -W 1 10.77.0.2", lab.left);
+    assert!(!run(&ping).status.success());
+    for port in [7001, 7002] {
+        let (sender, receiver) = lab.udp(port);
+        sender.send(b"allowed").expect("sends");
+        wait_for("the datagram", || receiver.recv(&mut [0; 8]).ok());
+    }
+    let logs = [json!("ticket 4711"), Value::Null, json!("let in")];
+    let seen = lab.says(["observe", "-o", "json"]);
+    let seen = seen.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    assert_eq!(seen.map(|seen| seen["log"].clone()).collect::<Vec<_>>(), logs);
+
+    assert!(!run(&ping).status.success());
+    let line = lab.says(["observe", "--last", "1"]);
+    assert!(line.ends_with(" log \"ticket 4711\"\n"), "{line}");
+
+    let inventory = root().join("examples/ping/inventory.yaml");
+    for (port, log) in
+        [("8/ICMP", Some("ticket 4711")), ("7001/UDP", None), ("7002/UDP", Some("let in"))]
+    {
+        let mut explain = tool::policyc(["explain", "--from", "demo/left", "--to", "demo/right"]);
+        explain.args(["--to-port", port]).arg("-f").arg(&source).arg("-i").arg(&inventory);
+        let told = tool::run(&mut explain);
+        assert_eq!(told.status, Some(0), "{}{}", told.out, told.err);
+        let mut lines = told.out.lines().filter(|line| line.contains("  ingress "));
+        let expected = log.map(|log| format!(", log {log:?}"));
+        let is_told = |line: &str| match &expected {
+            Some(log) => line.ends_with(log.as_str()),
+            None => !line.contains("log"),
+        };
+        assert!(lines.all(is_told), "{port}: {}", told.out);
+    }
 }

@@ -298,3 +298,57 @@ fn on_a_wire_beside_a_flood() {
 fn port(frame: &[u8]) -> u16 {
     frame.get(36..38).map_or(0, |port| u16::from_be_bytes([port[0], port[1]]))
 }
+
+/// Two processors take the places of what is gone, and leave those of what is not.
+#[test]
+fn places_of_what_is_gone_are_taken_by_two_at_once() {
+    /// Places; every other one is given up.
+    const ROOM: u16 = 64;
+    let test = "races::places_of_what_is_gone_are_taken_by_two_at_once";
+    let room = Room { established: ROOM.into(), half_open: 1024 };
+    let Some(rig) = Rig::new(test, room) else { return };
+    let establish = |number| {
+        let (asks, answers, confirms) = words(number, true);
+        for packet in [asks, answers, confirms] {
+            assert_eq!(rig.judge(&packet, 1), PASSED, "connection {number}");
+        }
+    };
+    let old = 1000..1000 + ROOM;
+    old.clone().for_each(establish);
+    let (asks, ..) = words(900, true);
+    assert_eq!(rig.judge(&asks, 1), PASSED);
+    assert_eq!(rig.counted(Reason::ConntrackFull), 0, "there is room for all of these");
+
+    let entries = obj_get(&rig.lab.dirs.pins().join("shared").join("ct")).and_then(Map::from_fd);
+    let entries = entries.expect("a table");
+    let own_port = |key: &[u8]| u16::from_le_bytes([key[40], key[41]]);
+    // What is written to moves in the table.
+    let mut keys = Vec::new();
+    while let Some(key) = entries.next_key(keys.last().map(Vec::as_slice)).expect("reads") {
+        keys.push(key);
+    }
+    assert_eq!(keys.len(), usize::from(ROOM));
+    for key in keys.iter().filter(|key| own_port(key).is_multiple_of(2)) {
+        // Gone for as long as this machine has been up.
+        let mut value = entries.lookup(key).expect("reads").expect("an entry");
+        value[..8].copy_from_slice(&1u64.to_ne_bytes());
+        entries.update(key, &value, 0).expect("writes");
+    }
+    thread::scope(|scope| {
+        for processor in 0..2 {
+            scope.spawn(move || {
+                on_processor(processor.into());
+                let own = (2000..2000 + ROOM / 2).filter(|number| number % 2 == processor);
+                own.for_each(establish);
+            });
+        }
+    });
+    assert_eq!(rig.counted(Reason::ConntrackFull), 0, "as many as are gone have a place");
+    let known = |number| {
+        let (_, answers, _) = words(number, true);
+        rig.judge(&answers, 1) == PASSED
+    };
+    assert!(old.clone().filter(|number| number % 2 == 1).all(known), "what is not gone stays");
+    assert!((2000..2000 + ROOM / 2).all(known), "what is new is known");
+    assert!(!old.into_iter().filter(|number| number % 2 == 0).any(known), "what is gone is gone");
+}

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use policyc_bpf::Artifact;
 
 use crate::beyond::Beyond;
-use crate::build::{artifact, bindings_text, example, ping_artifact, save};
-use crate::lab::{Lab, must, run, wait_for};
+use crate::build::{allow_all, apply, artifact, bindings_text, deny_echo, ping_artifact, save};
+use crate::lab::{Lab, must, ping, run, wait_for};
 use crate::tool;
 
 /// The left end may not ask for an echo.
@@ -22,30 +22,7 @@ spec:
   egressDeny: [{toEntities: [all], icmps: [{fields: [{type: EchoRequest}]}]}]
 ";
 
-/// Whoever asks the right end gets no answer.
-const RIGHT_HEARS_NOT: &str = "
-apiVersion: cilium.io/v2
-kind: CiliumNetworkPolicy
-metadata: {name: hears-not, namespace: demo}
-spec:
-  endpointSelector: {matchLabels: {app: right}}
-  enableDefaultDeny: {ingress: false, egress: false}
-  ingressDeny: [{fromEntities: [all], icmps: [{fields: [{type: EchoRequest}]}]}]
-";
-
-fn apply(lab: &Lab, artifact: &Artifact, bindings: &str) -> String {
-    let (file, to) = (lab.file("a.policyc"), lab.file("bindings.yaml"));
-    save(artifact, &file);
-    fs::write(&to, bindings_text(lab, bindings)).expect("a file");
-    lab.says(["apply".as_ref(), file.as_os_str(), "--bindings".as_ref(), to.as_os_str()])
-}
-
-/// Whether there is an answer to a ping from a namespace.
-fn ping(netns: &str, to: &str) -> bool {
-    run(&format!("ip netns exec {netns} ping -q -c 2 -i 0.02 -W 1 {to}")).status.success()
-}
-
-/// The same, from a process of a cgroup.
+/// Whether there is an answer to a ping from a process of a cgroup.
 fn ping_in(cgroup: &Path, lab: &Lab) -> bool {
     let join = format!("echo $$ > {}/cgroup.procs", cgroup.display());
     let ping = format!("exec ip netns exec {} ping -q -c 2 -i 0.02 -W 1 10.77.0.2", lab.left);
@@ -92,7 +69,7 @@ fn a_cgroup_that_is_destroyed_and_made_again() {
         lab.says(["status"]);
     }
     fs::create_dir(&unit).expect("a cgroup");
-    apply(&lab, &ping_artifact("allow", &example("ping/allow-all.yaml")), &bindings);
+    apply(&lab, &allow_all(), &bindings);
     assert!(ping_in(&unit, &lab), "the next generation judges the same cgroup");
     apply(&lab, &denies, &bindings);
     assert!(!ping_in(&unit, &lab));
@@ -152,13 +129,13 @@ fn all_interfaces_of_a_network_namespace() {
         wait_for("the wires to carry", || ping(left, to).then_some(()));
     }
     let bindings = "- subject: demo/right\n  attach: {netns: {path: RIGHT}}\n";
-    let said = apply(&lab, &ping_artifact("deny", RIGHT_HEARS_NOT), bindings);
+    let said = apply(&lab, &deny_echo(), bindings);
     assert!(said.contains("ingress of veth-right in "), "{said}");
     assert!(said.contains("egress of second in "), "{said}");
     assert!(!said.contains(" of lo "), "the loopback is left alone: {said}");
     assert!(!ping(left, "10.77.0.2") && !ping(left, "10.80.0.2"), "both are judged");
     assert!(ping(right, "127.0.0.1"), "what stays inside is not");
-    apply(&lab, &ping_artifact("allow", &example("ping/allow-all.yaml")), bindings);
+    apply(&lab, &allow_all(), bindings);
     assert!(ping(left, "10.77.0.2") && ping(left, "10.80.0.2"));
 }
 
@@ -184,7 +161,7 @@ fn a_port_of_a_bridge() {
     apply(&lab, &ping_artifact("deny", LEFT_ASKS_NOT), port);
     assert!(!ping(&lab.left, "10.77.0.2"), "what it sends is judged at its port");
     assert!(ping(&lab.right, "10.77.0.1"), "what others ask it is not what it asks");
-    apply(&lab, &ping_artifact("allow", &example("ping/allow-all.yaml")), port);
+    apply(&lab, &allow_all(), port);
     assert!(ping(&lab.left, "10.77.0.2"));
 }
 

@@ -2,18 +2,15 @@
 
 use policyc::pipeline::Input;
 
-use crate::build::{artifact_with, bindings_text, example, save};
-use crate::lab::{Lab, run};
+use crate::build::{self, artifact_with, example};
+use crate::lab::{Lab, ping};
 
 /// The lab's right end is nobody's.
 fn apply(lab: &Lab, unknown_subject_allowed: bool) -> String {
-    let (file, bindings) = (lab.file("a.policyc"), lab.file("bindings.yaml"));
     let options = Input { unknown_subject_allowed, ..Input::default() };
     let (policy, inventory) = (example("ping/allow-all.yaml"), example("ping/inventory.yaml"));
-    save(&artifact_with("allow", &policy, &inventory, options), &file);
     let nobody = " []\nunknownSubjects: [{tc: {interface: veth-right, netns: RIGHT}}]\n";
-    std::fs::write(&bindings, bindings_text(lab, nobody)).expect("a file");
-    lab.says(["apply".as_ref(), file.as_os_str(), "--bindings".as_ref(), bindings.as_os_str()])
+    build::apply(lab, &artifact_with("allow", &policy, &inventory, options), nobody)
 }
 
 #[test]
@@ -21,13 +18,13 @@ fn the_verdict_of_an_unknown_subject_is_the_one_that_was_built() {
     let test = "unknown::the_verdict_of_an_unknown_subject_is_the_one_that_was_built";
     let Some(lab) = Lab::new(test) else { return };
     lab.without_ipv6();
-    let ping = format!("ip netns exec {} ping -q -c 3 -i 0.02 -W 1 10.77.0.2", lab.left);
-    assert!(run(&ping).status.success());
+    let passes = || ping(&lab.left, "10.77.0.2");
+    assert!(passes());
     for (is_allowed, word) in [(false, "deny"), (true, "allow")] {
         let said = apply(&lab, is_allowed);
         assert!(said.contains("tc ingress of veth-right"), "{said}");
         assert!(said.contains(": unknown subjects\n"), "{said}");
-        assert_eq!(run(&ping).status.success(), is_allowed, "{word}");
+        assert_eq!(passes(), is_allowed, "{word}");
         let status = lab.says(["status"]);
         assert!(status.contains(&format!("\n  unknown subjects: {word}\n")), "{status}");
         assert!(status.contains(": unknown subjects by "), "{status}");

@@ -13,7 +13,7 @@ use super::packet::{IPV4, IPV6, SERVICE_TAG, TAG, Way};
 use super::rows::{Policy, Step};
 use super::{Place, Play};
 use crate::build::{artifact, bind, example};
-use crate::count::Counter;
+use crate::count::{Counter, PUSHED};
 use crate::lab::{Lab, PATIENCE, must};
 
 /// What may be sent and received. In `PEER` stands `from` or `to`.
@@ -52,7 +52,9 @@ pub(super) struct Bench {
     right: Vec<PacketSocket>,
     /// Counts what comes to the programs in pieces: received, sent.
     pieces: [Counter; 2],
-    _lab: Lab,
+    /// Puts a tag on what is sent before the programs judge it.
+    tags: Option<Counter>,
+    lab: Lab,
 }
 
 impl Bench {
@@ -83,7 +85,7 @@ impl Bench {
         let events = Events::open(&lab.dirs).expect("a ring");
         let pieces = [bpf::Direction::Ingress, bpf::Direction::Egress]
             .map(|direction| Counter::of_pieces(&lab.right, lab.wire.right, direction));
-        Some(Self { place, policy, artifact, events, left, right, pieces, _lab: lab })
+        Some(Self { place, policy, artifact, events, left, right, pieces, tags: None, lab })
     }
 
     /// Nothing of a frame that was not as expected is taken for one of the next.
@@ -93,6 +95,12 @@ impl Bench {
         while self.at_right(Duration::ZERO).is_some() {}
     }
 
+    /// Somebody before the programs puts a tag on what is sent. It lies beside the packet.
+    pub(super) fn push_tags(&mut self) {
+        let (netns, dev) = (&self.lab.right, self.lab.wire.right);
+        self.tags = Some(Counter::that_tags(netns, dev, bpf::Direction::Egress));
+    }
+
     fn step(&mut self, step: &Step) -> Result<(), String> {
         let pieces_before = self.pieces.each_ref().map(Counter::packets);
         self.send(step)?;
@@ -100,7 +108,10 @@ impl Bench {
         let way = step.packet.way;
         let is_sent = way.direction == Direction::Egress;
         is_as_expected(self.artifact.manifest(), &verdict, step)?;
-        let whole = step.packet.bytes();
+        let mut whole = step.packet.bytes();
+        if is_sent && self.tags.is_some() {
+            whole.splice(12..12, PUSHED);
+        }
         let seen = self.as_seen(step);
         let holds_enough = seen.len() < HELD || verdict.head.len() >= HELD;
         if !holds_enough || !seen.starts_with(&verdict.head) {

@@ -12,11 +12,12 @@ mod stack;
 
 use std::collections::BTreeSet;
 
+use policyc_bpf::Reason;
 use policyc_policy::network::Direction;
 
 use crate::tool::root;
 use bench::Bench;
-use packet::Way;
+use packet::{TAG, Way};
 use rows::{Case, Hooks, Policy, ROWS, Step};
 use stack::Stack;
 
@@ -58,6 +59,28 @@ fn on_clsact() {
 #[test]
 fn on_xdp() {
     every_row("frames::on_xdp", Place::Xdp);
+}
+
+/// A tag that somebody else pushes on the way out is not in the packet; with two that are
+/// it is one of three.
+#[test]
+fn behind_a_tag_that_was_pushed() {
+    let test = "frames::behind_a_tag_that_was_pushed";
+    let Some(mut bench) = Bench::new(test, Place::Tcx, Policy::Closed) else { return };
+    bench.push_tags();
+    let [own, peer] = ["10.77.0.2", "203.0.113.9"].map(|text| text.parse().expect("an address"));
+    let at = Way { direction: Direction::Egress, own, peer, number: 9000 };
+    let frame = |passes, reason, packet| Step { packet, passes, reason };
+    let steps = [
+        frame(true, Reason::Rule, at.tcp(443)),
+        frame(false, Reason::DefaultDeny, at.tcp(444)),
+        frame(true, Reason::Rule, at.tcp(443).tagged(&[TAG])),
+        frame(false, Reason::DefaultDeny, at.tcp(444).tagged(&[TAG])),
+        frame(false, Reason::UnknownL3, at.tcp(443).tagged(&[TAG, TAG])),
+        frame(true, Reason::Arp, at.frame(0x0806, &[1; 46])),
+    ];
+    let played = bench.play(&steps).expect("can be sent");
+    assert!(played.is_empty(), "{played:#?}");
 }
 
 /// What sockets can send, and what a stack hands to them.
