@@ -236,6 +236,27 @@ pub enum Error {
     /// No generation is live that more could be attached to.
     #[error("nothing is live to be attached")]
     NothingLive,
+    /// The live generation has no such rule that denies.
+    #[error(
+        "{} denies nothing in the live generation{}",
+        rule_of(.policy, .rule.as_ref()), what_denies(.others)
+    )]
+    DeniesNothing {
+        /// The policy's name.
+        policy: String,
+        /// The rule's path, if one was named.
+        rule: Option<String>,
+        /// What might have been meant: the policy's rules, or else the policies.
+        others: Vec<String>,
+    },
+    /// An audit that is to end was never begun, or is over.
+    #[error("{} is not audited", rule_of(.policy, .rule.as_ref()))]
+    NotAudited {
+        /// The policy's name.
+        policy: String,
+        /// The rule's path, if one was named.
+        rule: Option<String>,
+    },
     /// There is nothing to confirm or to roll back.
     #[error("no generation waits for its confirmation")]
     NothingPending,
@@ -380,6 +401,11 @@ impl Error {
             Self::Attach { point, error } => attach_help(point, error),
             Self::Pending { .. } => "`policyc confirm` or `policyc rollback` first",
             Self::NothingLive => "`policyc apply` first",
+            Self::DeniesNothing { .. } => {
+                "name a policy as `policyc observe` does, `namespace/name`, and its rule by the path \
+                 behind it"
+            }
+            Self::NotAudited { .. } => "`policyc audit` lists what is",
             Self::NothingPending => "`policyc status` shows what is live",
             Self::TooLate { .. } => "apply again, and confirm in time",
             Self::ForeignPins { .. } => {
@@ -406,6 +432,21 @@ impl Error {
             }
             Self::AfterFlip { .. } => "the next command tidies up; `policyc status` shows the rest",
         }
+    }
+}
+
+fn rule_of(policy: &str, rule: Option<&String>) -> String {
+    rule.map_or_else(|| format!("`{policy}`"), |rule| format!("`{rule}` of `{policy}`"))
+}
+
+/// What denies, as far as it fits a line.
+fn what_denies(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<_> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    match (shown.is_empty(), names.len() > SHOWN) {
+        (true, _) => String::new(),
+        (false, true) => format!("; what denies: {} and others", shown.join(", ")),
+        (false, false) => format!("; what denies: {}", shown.join(", ")),
     }
 }
 

@@ -11,6 +11,7 @@ use policyc_bpf::Digest;
 use policyc_sys::Kernel;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Audit;
 use crate::error::{Error, OrDoing};
 use crate::host::Host;
 use crate::point::{Mechanism, Point};
@@ -43,6 +44,9 @@ pub(crate) struct Journal {
     /// Ids of the gates that are being attached to the generation that is live.
     #[serde(default)]
     pub(crate) attaching: Vec<u32>,
+    /// What is audited.
+    #[serde(default)]
+    pub(crate) audits: Vec<Audit>,
 }
 
 /// Whose journal this is: ids and pins mean nothing elsewhere.
@@ -142,6 +146,7 @@ impl Default for Journal {
             former: None,
             gates: Vec::new(),
             attaching: Vec::new(),
+            audits: Vec::new(),
         }
     }
 }

@@ -18,6 +18,7 @@
 
 pub mod apply;
 mod attach;
+mod audit;
 mod bindings;
 mod confirm;
 mod connection;
@@ -39,6 +40,7 @@ pub mod status;
 
 pub use apply::{Options, Outcome, apply, unit_cgroup};
 pub use attach::{Attached, attach};
+pub use audit::{Audited, audit, audits, enforce};
 pub use bindings::{Attach, Binding, Bindings, Port, Side};
 pub use confirm::{confirm, rollback};
 pub use connection::{Adopted, Connection, Ends, Stage, connections, forget};

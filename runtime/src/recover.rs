@@ -53,6 +53,7 @@ pub(crate) fn recover<K: Kernel>(host: &Host<'_, K>) -> Result<Recovered, Error>
 fn nothing_live<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Result<(), Error> {
     // What was never confirmed is not what was live.
     journal.lost = journal.confirmed().cloned().or(journal.lost.take());
+    journal.audits.clear();
     let records = [journal.next.take(), journal.active.take(), journal.previous.take()];
     for record in records.into_iter().flatten() {
         discard(host, journal, &record)?;

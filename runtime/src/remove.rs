@@ -29,6 +29,7 @@ pub fn remove<K: Kernel>(host: &Host<'_, K>, all: bool) -> Result<bool, Error> {
         journal.lost = Some(lost);
     }
     drop(state);
+    journal.audits.clear();
 
     let unseen = tear_down(host, &std::mem::take(&mut journal.gates))?;
     let records = [journal.active.take(), journal.previous.take(), journal.next.take()];

@@ -87,6 +87,8 @@ pub enum Outcome {
     Allow,
     /// A packet is dropped.
     Deny,
+    /// A packet passes because the rule that denies it is audited.
+    Audit,
     /// An event is reported.
     Post,
     /// An event is not reported.
@@ -144,6 +146,9 @@ pub struct Decision {
     /// What the policy wants told beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
+    /// Of a rule's denial: the decision that holds without the rule, by index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unless_audited: Option<u32>,
 }
 
 /// What the records of one policy at one hook hold.

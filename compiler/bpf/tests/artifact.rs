@@ -23,6 +23,7 @@ fn manifest(object: &Object) -> Manifest {
             line: None,
             event: None,
             log: None,
+            unless_audited: None,
         },
         Decision {
             outcome: Outcome::Allow,
@@ -30,6 +31,7 @@ fn manifest(object: &Object) -> Manifest {
             line: Some(1),
             event: None,
             log: Some("told".into()),
+            unless_audited: None,
         },
     ];
     manifest.subjects = vec![Subject {

@@ -34,6 +34,7 @@ fn decision() -> NetworkDecision {
         verdict,
         peers,
         ports: Ports::OneOf(vec![PortMatch { protocol, first: port, last: port }]),
+        audit: false,
         origin: Origin::from_index(n),
     };
     let rule = Rule {

@@ -127,6 +127,7 @@ fn rule(tier: Tier, priority: u32, verdict: EntryVerdict, origin: usize) -> Rule
         verdict,
         peers: Peers::Any,
         ports: Ports::Any,
+        audit: false,
         origin,
     };
     Rule {

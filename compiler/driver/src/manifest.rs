@@ -157,7 +157,9 @@ fn attach_hint(attach: &Attach) -> AttachHint {
 }
 
 fn network_decision(decision: &network::Decision, origins: &OriginTable) -> Decision {
-    let (reason, origin) = match decision.why {
+    // Of what is audited people are told what would deny.
+    let why = decision.audited.map_or(decision.why, Why::Policy);
+    let (reason, origin) = match why {
         Why::UnknownSubject => (BpfReason::UnknownSubject, None),
         Why::Truncated => (BpfReason::Truncated, None),
         Why::Malformed => (BpfReason::Malformed, None),
@@ -173,12 +175,18 @@ fn network_decision(decision: &network::Decision, origins: &OriginTable) -> Deci
         Why::Policy(Reason::FromHost) => (BpfReason::FromHost, None),
         Why::Policy(Reason::NoPolicy | Reason::NotASubject) => (BpfReason::NoPolicy, None),
     };
+    let outcome = match (decision.allowed, decision.audited) {
+        (true, None) => Outcome::Allow,
+        (true, Some(_)) => Outcome::Audit,
+        (false, _) => Outcome::Deny,
+    };
     Decision {
-        outcome: if decision.allowed { Outcome::Allow } else { Outcome::Deny },
+        outcome,
         reason,
         line: origin.map(|o| o.index() as u32),
         event: None,
         log: origin.and_then(|o| origins.log(o)).map(str::to_owned),
+        unless_audited: decision.unless_audited.map(|other| other.index() as u32),
     }
 }
 
@@ -205,6 +213,7 @@ fn event_decision(outcome: &EventOutcome) -> Decision {
         line: Some(outcome.origin.index() as u32),
         event: None,
         log: None,
+        unless_audited: None,
     }
 }
 

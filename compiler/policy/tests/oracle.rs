@@ -167,6 +167,7 @@ fn the_first_tier_and_priority_that_does_not_pass_decides() {
             verdict: *verdict,
             peers: Peers::OneOf(vec![Peer::Entity(Entity::Cluster)]),
             ports: Ports::Any,
+            audit: false,
             origin,
         };
         for default_deny in [false, true] {

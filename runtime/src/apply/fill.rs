@@ -1,13 +1,22 @@
 //! What is in the maps of a generation before it is live.
 
-use policyc_bpf::manifest::subject_identity;
+use policyc_bpf::manifest::{Manifest, subject_identity};
 use policyc_bpf::{MapKind, MapRole, MapSpec};
 use policyc_sys::Kernel;
 
 use super::Options;
 use super::plan::Plan;
+use crate::audit;
 use crate::error::{Error, OrDoing};
 use crate::host::KEY_0;
+
+/// Where contents come from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Contents<'a> {
+    pub(super) manifest: &'a Manifest,
+    pub(super) plan: &'a Plan,
+    pub(super) options: Options,
+}
 
 /// Fills a fresh map by its role. Tables are frozen; shared and scratch maps
 /// are left to the programs.
@@ -15,13 +24,14 @@ pub(super) fn fill<K: Kernel>(
     kernel: &K,
     spec: &MapSpec,
     map: &K::Map,
-    plan: &Plan,
-    options: Options,
+    contents: &Contents<'_>,
 ) -> Result<(), Error> {
+    let Contents { manifest, plan, options } = *contents;
     match (spec.role, spec.name.as_str()) {
         (MapRole::Table, _) => table(kernel, spec, map),
         (MapRole::Binding, "subjects") => subjects(kernel, spec, map, plan),
         (MapRole::Binding, "config") => config(kernel, spec, map, plan, options),
+        (MapRole::Binding, audit::MAP) => audit::fill(kernel, spec, map, manifest, &plan.audits),
         (MapRole::Binding, _) => {
             Err(wrong(spec, "is filled from the bindings in a way this release does not know"))
         }

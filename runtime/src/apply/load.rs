@@ -11,8 +11,9 @@ use policyc_sys::Kernel;
 use policyc_sys::bpf::{MapDef, MapType};
 use policyc_sys::kernel::{Code, Debug, MapRef};
 
+use super::fill::{self, Contents};
 use super::plan::Plan;
-use super::{Options, dry_run, fill};
+use super::{Options, dry_run};
 use crate::error::{Error, OrDoing};
 use crate::gate;
 use crate::generation::{Generation, LoadedMap, LoadedProgram};
@@ -27,9 +28,10 @@ pub(super) fn load<K: Kernel>(
 ) -> Result<Generation<K>, Error> {
     let object = artifact.object();
     let mut maps = Vec::new();
+    let contents = Contents { manifest: artifact.manifest(), plan, options };
     for spec in object.maps.values() {
         let loaded = make_map(host, spec)?;
-        fill::fill(host.kernel, spec, &loaded.map, plan, options)?;
+        fill::fill(host.kernel, spec, &loaded.map, &contents)?;
         maps.push(loaded);
     }
     let xdp = plan.gates.iter().any(|gate| gate.wanted.point.kind() == ProgramKind::Xdp);

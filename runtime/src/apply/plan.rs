@@ -5,6 +5,7 @@ use policyc_sys::Kernel;
 
 use super::resolve::Wanted;
 use super::{Options, Outcome};
+use crate::audit::Audit;
 use crate::error::Error;
 use crate::host::Host;
 use crate::journal::{Gate, HeldBy, Home, Journal, Judged, Record};
@@ -22,6 +23,8 @@ pub(super) struct Plan {
     pub(super) outgoing: Vec<u32>,
     /// Where it will be.
     pub(super) home: Home,
+    /// What is audited, and stays so.
+    pub(super) audits: Vec<Audit>,
 }
 
 /// A gate, and what it will run.
@@ -45,14 +48,16 @@ pub(super) fn plan(journal: &Journal, wanted: Vec<Wanted>, home: Home) -> Plan {
     gates.sort_by_key(|gate| gate.id);
     let outgoing = journal.gates.iter().map(|gate| gate.id);
     let outgoing = outgoing.filter(|id| gates.iter().all(|gate| gate.id != *id)).collect();
-    Plan { number: journal.last_number + 1, gates, outgoing, home }
+    let audits = journal.audits.clone();
+    Plan { number: journal.last_number + 1, gates, outgoing, home, audits }
 }
 
 /// Gives every place a gate of its own, beside those that a generation has.
 pub(super) fn plan_more(journal: &Journal, wanted: Vec<Wanted>, number: u64) -> Plan {
     let ids = journal.free_ids();
     let gates = ids.zip(wanted).map(|(id, wanted)| PlannedGate { id, exists: false, wanted });
-    Plan { number, gates: gates.collect(), outgoing: Vec::new(), home: journal.home.clone() }
+    let (home, audits) = (journal.home.clone(), journal.audits.clone());
+    Plan { number, gates: gates.collect(), outgoing: Vec::new(), home, audits }
 }
 
 /// Whether the gate is where `wanted` wants one, attached as it wants.

@@ -9,6 +9,7 @@ use policyc_bpf::Digest;
 use policyc_sys::Kernel;
 
 use crate::apply::unjudged;
+use crate::audit::{self, Audited};
 use crate::error::Error;
 use crate::host::Host;
 use crate::journal::{Gate, Journal, Record};
@@ -48,6 +49,8 @@ pub struct Live {
     /// Where its bindings say that it judges, and it does not: what they name came
     /// later. With the subject.
     pub unjudged: Vec<(Point, Option<String>)>,
+    /// What is audited, and for how much longer.
+    pub audits: Vec<(Audited, Duration)>,
     /// Packets by decision; empty if the artifact does not count.
     pub counters: Vec<Counter>,
 }
@@ -152,6 +155,7 @@ fn live_generation<K: Kernel>(
         since: record.since,
         confirm_within: None,
         gates,
+        audits: audit::left(journal, host.kernel.now()),
         counters: counters::read(host, record.number)?,
     })
 }

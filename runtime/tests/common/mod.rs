@@ -9,8 +9,9 @@
 use policyc_base::PrimaryMap;
 use policyc_bpf::decode::{AluOp, Imm64, JmpOp, Size};
 use policyc_bpf::{
-    Artifact, Direction, Insn, Judges, License, Manifest, MapId, MapKind, MapRole, MapSpec, Object,
-    Program, ProgramKind, Reg, Reloc, RelocTarget, Subject, SubjectKind, Verdict, helper,
+    Artifact, Decision, Direction, Insn, Judges, License, Manifest, MapId, MapKind, MapRole,
+    MapSpec, Object, Outcome, Program, ProgramKind, Reason, Reg, Reloc, RelocTarget, SourceLine,
+    Subject, SubjectKind, Verdict, helper,
 };
 
 /// Room for connections.
@@ -67,10 +68,41 @@ pub(crate) fn artifact_of(
         .map(|(i, (kind, judges))| program(format!("p{i}"), kind.clone(), *judges, verdict))
         .collect();
     programs.sort_by(|a, b| a.name.cmp(&b.name));
-    let object = Object { programs, maps: maps.specs, lines: Vec::new() };
+    let lines = vec![line("spec"), line("spec.ingressDeny[0]")];
+    let object = Object { programs, maps: maps.specs, lines };
     let mut manifest = Manifest::new(name, "cilium-1.20");
+    manifest.decisions = decisions();
     manifest.subjects = subjects;
     Artifact::build(manifest, &object).expect("a sound object")
+}
+
+/// A line of the only policy.
+fn line(rule: &str) -> SourceLine {
+    SourceLine {
+        policy: "shop/deny".to_owned(),
+        rule: rule.to_owned(),
+        file: "deny.yaml".to_owned(),
+        line: 1,
+        column: 1,
+        text: String::new(),
+    }
+}
+
+/// Nothing is said; denied by default; denied by a rule, behind which the default does.
+fn decisions() -> Vec<Decision> {
+    let decision = |outcome, reason, line, unless_audited| Decision {
+        outcome,
+        reason,
+        line,
+        event: None,
+        log: None,
+        unless_audited,
+    };
+    vec![
+        decision(Outcome::Allow, Reason::NoPolicy, None, None),
+        decision(Outcome::Deny, Reason::DefaultDeny, Some(0), Some(0)),
+        decision(Outcome::Deny, Reason::Rule, Some(1), Some(1)),
+    ]
 }
 
 struct Maps {
@@ -104,6 +136,7 @@ impl Maps {
         add("events", MapKind::Ringbuf, (0, 0), 4096, MapRole::Shared, Vec::new());
         add("counters", MapKind::PercpuArray, (4, 16), COUNTERS, MapRole::Scratch, Vec::new());
         add("config", MapKind::Array, (4, 8), 1, MapRole::Binding, Vec::new());
+        add("audits", MapKind::Array, (4, 32), 1, MapRole::Binding, Vec::new());
         add("flat", MapKind::Array, (4, 16), 1, MapRole::Table, vec![7; 16]);
         add("table", MapKind::Array, (4, 4), 4, MapRole::Table, vec![1, 0, 0, 0, 2, 0, 0, 0]);
         let entry = (48, 32);

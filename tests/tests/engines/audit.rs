@@ -1,28 +1,33 @@
-//! What a denying decision says about an audit of its policy is what the oracle says
-//! when the policy is audited.
+//! What a denying decision says about an audit of its rule is what the oracle says
+//! when the rule is audited; and programs that are told to audit it say that too.
 
+use policyc::engine::{Bytecode, Engine, FlowVerdict, PacketEngine, ProgramSet};
 use policyc::pipeline::{self, Policy};
+use policyc::session::Session;
+use policyc_base::{EntityId, Origin};
 use policyc_decision::network::{Decision, NetworkDecision, Why};
 use policyc_policy::network::{DirectionVerdict, Flow, Reason, Rule, eval};
 use proptest::test_runner::TestCaseError;
 
+use crate::build::compile_policy;
+use crate::lineup::bir;
 use crate::random::check;
 use crate::rules::{self, rules};
 
-/// The policy that a reason is of.
-fn policy_of(rules: &[Rule], reason: Reason) -> Option<u32> {
-    let is_of = |rule: &&Rule| match reason {
-        Reason::Entry(origin) => rule.entries.iter().any(|entry| entry.origin == origin),
-        Reason::DefaultDeny(origin) => rule.origin == origin,
-        _ => false,
-    };
-    rules.iter().find(is_of).map(|rule| rule.manner.policy)
+/// Audits what a reason names.
+fn audit(rules: &mut [Rule], reason: Reason) {
+    for rule in rules {
+        rule.manner.audit |= reason == Reason::DefaultDeny(rule.origin);
+        for entry in &mut rule.entries {
+            entry.audit |= reason == Reason::Entry(entry.origin);
+        }
+    }
 }
 
 /// What the oracle says about one end of a flow.
 type End = fn(&Policy, &Flow) -> DirectionVerdict;
 
-/// Audits one policy after the other, each time the one that denies, until the flow
+/// Audits one rule after the other, each time the one that denies, until the flow
 /// is forwarded; the decision knew each step.
 fn follow(
     policy: &Policy,
@@ -51,12 +56,8 @@ fn follow(
         let Some(unless) = found.unless_audited else {
             return Err(fail("nothing is said", &found, &verdict));
         };
-        let denying = policy_of(&policy.network, verdict.reason);
-        let rules = policy.network.iter_mut();
-        rules
-            .filter(|rule| Some(rule.manner.policy) == denying)
-            .for_each(|rule| rule.manner.audit = true);
-        found = decision.decisions[policyc_base::EntityId::index(unless)];
+        audit(&mut policy.network, verdict.reason);
+        found = decision.decisions[unless.index()];
         steps += 1;
     }
 }
@@ -66,7 +67,7 @@ fn verdict(policy: &Policy, flow: &Flow) -> policyc_policy::network::Verdict {
 }
 
 #[test]
-fn what_holds_unless_a_policy_is_audited() {
+fn what_holds_unless_a_rule_is_audited() {
     let mut steps = 0;
     check("random audits", 300, &rules(40), |case| {
         let policy = rules::policy(&case);
@@ -86,4 +87,87 @@ fn what_holds_unless_a_policy_is_audited() {
         Ok(())
     });
     assert!(steps > 0, "nobody was denied");
+}
+
+/// The rules that are audited: those that deny by default, and entries.
+fn audited(rules: &[Rule]) -> Vec<Origin> {
+    let entries = rules.iter().flat_map(|rule| &rule.entries);
+    let entries = entries.filter(|entry| entry.audit).map(|entry| entry.origin);
+    let defaults = rules.iter().filter(|rule| rule.manner.audit).map(|rule| rule.origin);
+    entries.chain(defaults).collect()
+}
+
+/// The same policy with every rule enforced.
+fn enforced(policy: &Policy) -> Policy {
+    let mut policy = policy.clone();
+    for rule in &mut policy.network {
+        rule.manner.audit = false;
+        rule.entries.iter_mut().for_each(|entry| entry.audit = false);
+    }
+    policy
+}
+
+/// For each decision whether every rule that denies, one behind the other, is audited:
+/// for ever, or never.
+fn deadlines(decision: &NetworkDecision, audited: &[Origin]) -> Vec<u64> {
+    let is_audited = |decision: &Decision| match decision.why {
+        Why::Policy(Reason::Entry(origin) | Reason::DefaultDeny(origin)) => {
+            audited.contains(&origin)
+        }
+        _ => false,
+    };
+    // What holds without a rule comes before its decision.
+    let mut until: Vec<u64> = Vec::new();
+    for found in &decision.decisions {
+        let behind = found.unless_audited.map(EntityId::index).filter(|_| is_audited(found));
+        let forwards = |index: usize| decision.decisions[index].allowed || until[index] > 0;
+        let is_forwarded = !found.allowed && behind.is_some_and(forwards);
+        until.push(if is_forwarded { u64::MAX } else { 0 });
+    }
+    until
+}
+
+#[test]
+fn what_is_audited_while_it_is_live() {
+    let mut told = 0;
+    check("random live audits", 40, &rules(25), |case| {
+        let policy = rules::policy(&case);
+        let audited = audited(&policy.network);
+        let built = compile_policy(&Session::new(), enforced(&policy)).expect("builds");
+        let Some(built) = built else { return Ok(()) };
+        let Some(decision) = &built.decided.network else { return Ok(()) };
+        let deadlines = deadlines(decision, &audited);
+        let fail = |error| TestCaseError::fail(format!("{error}"));
+        let bytecode = Bytecode::new(&built.compiled.object, decision, ProgramSet::Tc);
+        let mut bytecode = bytecode.map_err(fail)?;
+        let mut bir = bir(&built.lowered, decision, ProgramSet::Tc).map_err(fail)?;
+        bytecode.audit(&deadlines).map_err(fail)?;
+        bir.audit(&deadlines).map_err(fail)?;
+        for flow in rules::flows(&case) {
+            let oracle = verdict(&policy, &flow);
+            let [a, b] = [bytecode.judge(&flow), bir.judge(&flow)];
+            for said in [a.map_err(fail)?, b.map_err(fail)?] {
+                agree(&said, &oracle, &flow)?;
+            }
+            told += usize::from(oracle.egress.audited.is_some());
+        }
+        Ok(())
+    });
+    assert!(told > 0, "nothing would have been denied");
+}
+
+/// Whether programs forward the same and name the same rule of what they would deny.
+fn agree(
+    said: &FlowVerdict,
+    oracle: &policyc_policy::network::Verdict,
+    flow: &Flow,
+) -> Result<(), TestCaseError> {
+    for (said, oracle) in [(said.egress, oracle.egress), (said.ingress, oracle.ingress)] {
+        let Some(said) = said else { continue };
+        if said.allowed != oracle.allowed || said.audited != oracle.audited {
+            let text = format!("{flow:?}: programs {said:?}, oracle {oracle:?}");
+            return Err(TestCaseError::fail(text));
+        }
+    }
+    Ok(())
 }

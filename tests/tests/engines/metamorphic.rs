@@ -79,6 +79,7 @@ fn pass(rule: &mut Rule) {
                 verdict: EntryVerdict::Pass,
                 peers: Peers::Any,
                 ports: Ports::Any,
+                audit: false,
                 origin: rule.origin,
             });
         }

@@ -60,10 +60,11 @@ fn rule() -> impl Strategy<Value = Rule> {
     ]);
     let default_deny = (any::<bool>(), any::<bool>());
     let entries = prop::collection::vec(entry(), 0..7);
-    let fields = (subject, default_deny, entries, 0..POLICIES as u32);
-    fields.prop_map(|(subject, (ingress, egress), entries, policy)| {
+    let audit = prop::bool::weighted(0.1);
+    let fields = (subject, default_deny, entries, 0..POLICIES as u32, audit);
+    fields.prop_map(|(subject, (ingress, egress), entries, policy, audit)| {
         let default_deny = PerDirection { ingress, egress };
-        let manner = Manner { policy, ..Manner::default() };
+        let manner = Manner { policy, audit, ..Manner::default() };
         let origin = OriginTable::new().push(origin(0));
         Rule { subject, default_deny, entries, manner, origin }
     })
@@ -72,10 +73,12 @@ fn rule() -> impl Strategy<Value = Rule> {
 fn entry() -> impl Strategy<Value = Entry> {
     let tier = select(vec![Tier::ADMIN, Tier::NORMAL, Tier::BASELINE]);
     let verdict = select(vec![EntryVerdict::Deny, EntryVerdict::Allow, EntryVerdict::Pass]);
-    let fields = (select(Direction::BOTH.to_vec()), tier, 0..3u32, verdict, peers(), ports());
-    fields.prop_map(|(direction, tier, priority, verdict, peers, ports)| {
+    let audit = prop::bool::weighted(0.1);
+    let place = (select(Direction::BOTH.to_vec()), tier, 0..3u32, verdict, audit);
+    let fields = (place, peers(), ports());
+    fields.prop_map(|((direction, tier, priority, verdict, audit), peers, ports)| {
         let origin = OriginTable::new().push(origin(0));
-        Entry { direction, tier, priority, verdict, peers, ports, origin }
+        Entry { direction, tier, priority, verdict, peers, ports, audit, origin }
     })
 }
 
@@ -122,8 +125,10 @@ pub(crate) fn policy(case: &RuleCase) -> Policy {
     let mut next = (0..).map(|number| origins.push(origin(number)));
     for rule in &mut network {
         rule.origin = next.next().unwrap();
-        rule.manner.audit = case.audits[rule.manner.policy as usize];
+        let audit = case.audits[rule.manner.policy as usize];
+        rule.manner.audit |= audit;
         for entry in &mut rule.entries {
+            entry.audit |= audit;
             entry.origin = next.next().unwrap();
         }
     }

@@ -6,7 +6,7 @@ use policyc_base::{EntityId, Origin};
 use super::container::Content;
 use super::{ArtifactError, tables};
 use crate::elf::layout::Layout;
-use crate::{Manifest, MapSpec, Object, Program, ProgramEntry, read_elf};
+use crate::{Decision, Manifest, MapSpec, Object, Program, ProgramEntry, read_elf};
 
 /// The object of an artifact.
 pub(super) fn restore(manifest: &Manifest, content: &Content) -> Result<Object, ArtifactError> {
@@ -73,6 +73,12 @@ fn check_indices(manifest: &Manifest) -> Result<(), ArtifactError> {
     let known = |line: Option<u32>| line.is_none_or(|line| u64::from(line) < lines);
     let decisions = manifest.decisions.iter().all(|d| known(d.line));
     check(decisions, || "a decision has no line".into())?;
+    // A decision that refers to a later one could refer to itself by way of it.
+    let before = |(index, decision): (usize, &Decision)| {
+        decision.unless_audited.is_none_or(|other| (other as usize) < index)
+    };
+    let ordered = manifest.decisions.iter().enumerate().all(before);
+    check(ordered, || "a decision refers to a later one".into())?;
     let mut origins = manifest.programs.iter().flat_map(|p| &p.origins);
     check(origins.all(|(_, line)| known(*line)), || "code has no line".into())
 }

@@ -6,10 +6,27 @@
 
 use policyc_base::EntityId;
 use policyc_decision::intervals::Family;
+use policyc_decision::network::Decision;
 use policyc_decision::tables::{CellTable, IntervalTable, PortTable, RowTable};
 
-/// Set in a cell's second word when the decision forwards the flow.
+/// Set in a decision word when the flow is forwarded.
 pub const ALLOW: u32 = 1 << 31;
+/// Set in a decision word, beside [`ALLOW`], when the flow is forwarded because a rule
+/// is audited.
+pub const AUDITED: u32 = 1 << 30;
+
+/// The word of a decision, as cells and verdict events have it.
+pub fn decision_word(index: usize, decision: &Decision) -> u32 {
+    // INVARIANT: decisions come from lines of policy, of which there are far fewer
+    // than 2^30.
+    let allow = if decision.allowed { ALLOW } else { 0 };
+    let audited = if decision.audited.is_some() { AUDITED } else { 0 };
+    index as u32 | allow | audited
+}
+
+/// Bytes of an element of the audits table: until when, CLOCK_MONOTONIC in
+/// nanoseconds, a denying decision is reported and not enforced; 0 for never.
+pub const AUDIT: u32 = 8;
 
 /// Bytes of one interval: last address before it, then its class.
 pub const fn interval_stride(family: Family) -> u32 {
@@ -105,14 +122,13 @@ pub fn rows(table: &RowTable, port_classes: usize) -> Vec<u8> {
 pub const CELL: u32 = 8;
 
 /// The cells of all rows, one after the other, a power of two of them.
-/// `allowed` says which decisions forward.
-pub fn cells(table: &CellTable, allowed: impl Fn(usize) -> bool) -> Vec<u8> {
+/// The words are those of `decisions`.
+pub fn cells(table: &CellTable, decisions: &[Decision]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for cell in table.rows.values().flatten() {
-        let decision = cell.decision.index();
-        let allow = if allowed(decision) { ALLOW } else { 0 };
+        let index = cell.decision.index();
         bytes.extend(cell.rank.to_le_bytes());
-        bytes.extend((decision as u32 | allow).to_le_bytes());
+        bytes.extend(decision_word(index, &decisions[index]).to_le_bytes());
     }
     let cells = (bytes.len() / CELL as usize).next_power_of_two();
     bytes.resize(cells * CELL as usize, 0);

@@ -73,6 +73,8 @@ pub(super) struct Tables {
     pub(super) rows: MapRef,
     /// Rows of cells.
     pub(super) cells: MapRef,
+    /// Decision → until when it is audited.
+    pub(super) audits: MapRef,
     /// Places for established connections, less 1.
     pub(super) places: u32,
 }
@@ -95,7 +97,6 @@ impl Maps {
         decision: &NetworkDecision,
         room: Room,
     ) -> Result<Tables, CodegenError> {
-        let allowed = |index: usize| decision.decisions[index].allowed;
         let ports = decision.ports.count;
         within("classes of ports", ports, layout::MAX_PORT_CLASSES)?;
         within("table `cells`", layout::cells_size(&decision.cells, ports), MAX_TABLE)?;
@@ -104,7 +105,8 @@ impl Maps {
             addr6: self.table("addr6", layout::intervals(&decision.addresses.v6))?,
             ports: self.table("ports", layout::ports(&decision.ports))?,
             rows: self.table("rows", layout::rows(&decision.rows, decision.ports.count))?,
-            cells: self.table("cells", layout::cells(&decision.cells, allowed))?,
+            cells: self.table("cells", layout::cells(&decision.cells, &decision.decisions))?,
+            audits: self.audits(decision.decisions.len())?,
             places: room.established.saturating_sub(1),
         };
         let subject = (4, SUBJECT);
@@ -112,6 +114,13 @@ impl Maps {
         self.add(map("frame", MapKind::PercpuArray, (4, FRAME), 1, MapRole::Shared));
         self.connections(room)?;
         Ok(tables)
+    }
+
+    /// Until when each decision is audited, which is said while it is live.
+    fn audits(&mut self, decisions: usize) -> Result<MapRef, CodegenError> {
+        let bytes = decisions.next_power_of_two().saturating_mul(layout::AUDIT as usize);
+        within("table `audits`", bytes, MAX_TABLE)?;
+        Ok(self.add(map("audits", MapKind::Array, (4, bytes as u32), 1, MapRole::Binding)))
     }
 
     /// What is remembered of connections: shared, so that it survives a swap.

@@ -16,7 +16,7 @@ use policyc_ir::{
     BinOp, Block, CmpOp, FuncId, FunctionBuilder, MapRef, Module, Target, Type, Value,
 };
 
-use super::layout::{self, ALLOW};
+use super::layout::{self, ALLOW, AUDITED};
 use super::maps::Tables;
 use super::search::{self, Key};
 use super::stdlib::PacketLib;
@@ -135,8 +135,8 @@ impl Lowering<'_> {
 
     /// A way to `decided` with a fixed decision.
     fn outcome(&mut self, decision: usize, decided: Block) -> Target {
-        let allow = if self.decision.decisions[decision].allowed { ALLOW } else { 0 };
-        let word = self.b.const_u32(decision as u32 | allow);
+        let word = layout::decision_word(decision, &self.decision.decisions[decision]);
+        let word = self.b.const_u32(word);
         Target::new(decided, [word])
     }
 
@@ -179,6 +179,27 @@ impl Lowering<'_> {
         self.table_word(self.tables.cells, index, cells, layout::CELL, 4)
     }
 
+    /// The word of what policy says, or of its forwarding for now what it denies: where
+    /// the decision is audited while it is live.
+    fn unless_audited(&mut self, word: Value, now: Value) -> Value {
+        let (held, [held_word]) = self.b.block_with("held", [Type::U32]);
+        let (denied, audited) = (self.b.block("policy_denies"), self.b.block("audited"));
+        let as_said = Target::new(held, [word]);
+        self.b.br_const(CmpOp::Set, word, ALLOW.into(), as_said.clone(), denied);
+        self.b.switch_to(denied);
+        let base = self.b.flat_addr(self.tables.audits);
+        let count = self.decision.decisions.len().next_power_of_two();
+        let index = self.b.zext(Type::U64, word);
+        let at = search::element(&mut self.b, base, index, count, layout::AUDIT);
+        let until = self.b.load(Type::U64, at, 0);
+        self.b.br(CmpOp::Ugt, until, now, audited, as_said);
+        self.b.switch_to(audited);
+        let forwarded = self.b.bin_const(BinOp::Or, word, u64::from(ALLOW | AUDITED));
+        self.b.jump(Target::new(held, [forwarded]));
+        self.b.switch_to(held);
+        held_word
+    }
+
     /// A `u32` at `offset` in element `index` of a table of `count` elements.
     fn table_word(
         &mut self,
@@ -195,7 +216,7 @@ impl Lowering<'_> {
 
     /// Counts a decision, reports it where that was asked for, and returns.
     fn conclude(&mut self, attach: Value, word: Value) {
-        let decision = self.b.bin_const(BinOp::And, word, u64::from(!ALLOW));
+        let decision = self.b.bin_const(BinOp::And, word, u64::from(!(ALLOW | AUDITED)));
         let bytes = self.length();
         self.call(self.library.count, &[decision, bytes]);
         let (drop, forward) = (self.b.block("drop"), self.b.block("forward"));
@@ -208,8 +229,12 @@ impl Lowering<'_> {
         self.b.ret([deny]);
 
         self.b.switch_to(forward);
+        let (enforced, report) = (self.b.block("enforced"), self.b.block("report"));
+        let done = self.b.block("done");
+        // What would be denied is told as what is.
+        self.b.br_const(CmpOp::Set, word, u64::from(AUDITED), report, enforced);
+        self.b.switch_to(enforced);
         let sampled = self.call(self.library.reports_forwarded, &[])[0];
-        let (report, done) = (self.b.block("report"), self.b.block("done"));
         self.b.br_const(CmpOp::Eq, sampled, 0, done, report);
         self.b.switch_to(report);
         self.report(attach, word);

@@ -209,7 +209,7 @@ fn direction_rules(
                 peers,
                 ports,
                 reason: Reason::Entry(entry.origin),
-                manner: rule.manner,
+                manner: Manner { audit: entry.audit, ..rule.manner },
             }));
         }
     }
@@ -348,7 +348,7 @@ impl Cells {
         Cell { decision: self.or_else(first.decision, then.decision), ..first }
     }
 
-    /// A denial behind which, where its policies are audited, another one stands.
+    /// A denial behind which, where its rules are audited, another one stands.
     fn or_else(&mut self, first: DecisionId, then: DecisionId) -> DecisionId {
         let mut decision = self.decisions[first.index()];
         let Some(next) = decision.unless_audited else { return first };
@@ -392,8 +392,8 @@ impl Cells {
         Cell { rank, decision }
     }
 
-    /// The decision of the first policy that denies, behind it that of the second, and
-    /// so on.
+    /// The decision of the first rule that denies, behind it that of the second, and so
+    /// on.
     fn denied(&mut self, outcome: &Outcome) -> DecisionId {
         let passes = Decision::plain(true, Why::Policy(Reason::NoPolicy));
         let mut unless_audited = outcome.ends.then(|| self.decision(passes));

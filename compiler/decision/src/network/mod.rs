@@ -99,16 +99,16 @@ pub struct Decision {
     pub allowed: bool,
     /// Why.
     pub why: Why,
-    /// Why it would be dropped if every policy were enforced; only of a decision that
-    /// forwards because a policy is audited.
+    /// Why it would be dropped if every rule were enforced; only of a decision that
+    /// forwards because a rule is audited.
     pub audited: Option<Reason>,
     /// What is done about the packet if it is dropped.
     pub response: DenyResponse,
-    /// The decision that holds if the policy which denies here is audited too: what is
-    /// decided without its denies and its default deny. It may deny in turn, by
-    /// another policy, and then says what holds without that one as well. One decision
-    /// stands for all that would forward. `None` where nothing is denied by a policy,
-    /// and behind [`MAX_UNLESS`] policies that deny the same: there it stays denied.
+    /// The decision that holds if the rule which denies here is audited too: what is
+    /// decided without it. It may deny in turn, by another rule, and then says what
+    /// holds without that one as well. One decision stands for all that would forward.
+    /// `None` where nothing is denied by a rule, and behind [`MAX_UNLESS`] rules that
+    /// deny the same: there it stays denied.
     pub unless_audited: Option<DecisionId>,
 }
 
@@ -119,8 +119,8 @@ impl Decision {
     }
 }
 
-/// Most policies, one behind the other, whose denial of one packet is followed.
-pub const MAX_UNLESS: usize = 8;
+/// Most rules, one behind the other, whose denial of one packet is followed.
+pub const MAX_UNLESS: usize = 16;
 
 impl Decision {
     /// A decision that has nothing to do with an audit.

@@ -32,16 +32,16 @@ pub struct OrderedEntry {
     pub ports: Predicate,
     /// What is reported when it decides.
     pub reason: Reason,
-    /// Of which policy it is.
+    /// If it denies: what its policy says about it by annotations.
     pub manner: Manner,
 }
 
-/// A policy that denies by default.
+/// A rule that denies by default.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct DefaultDeny {
-    /// Which policy.
+    /// What its policy says about it by annotations.
     pub manner: Manner,
-    /// Its first rule that does.
+    /// The rule.
     pub origin: Origin,
 }
 
@@ -53,7 +53,7 @@ pub struct DirectionRules {
     /// For each entry its level: how many distinct places in the order, tier and
     /// priority, come before its own.
     pub levels: Vec<u32>,
-    /// The policies that deny by default, in the order they are read.
+    /// The rules that deny by default, in the order they are read.
     pub defaults: Vec<DefaultDeny>,
     /// Why a flow that nothing matches is allowed or denied.
     pub otherwise: Reason,
@@ -68,16 +68,16 @@ pub struct Outcome {
     pub reason: Reason,
     /// See [`Cell::rank`](crate::tables::Cell::rank).
     pub rank: u32,
-    /// Why it would be dropped if audited policies were enforced.
+    /// Why it would be dropped if audited rules were enforced.
     pub audited: Option<Reason>,
-    /// Of what is dropped, who denies it: the policy that decides, then the one that
+    /// Of what is dropped, what denies it: the rule that decides, then the one that
     /// does without it, and so on.
     pub denied: Vec<Denial>,
     /// Whether it is forwarded without all of those.
     pub ends: bool,
 }
 
-/// One policy's denial.
+/// One rule's denial.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Denial {
     /// Whose.
@@ -94,7 +94,7 @@ impl DirectionRules {
     pub fn new(mut entries: Vec<OrderedEntry>, mut defaults: Vec<DefaultDeny>) -> Self {
         entries.sort();
         let mut seen = BTreeSet::new();
-        defaults.retain(|default| seen.insert(default.manner.policy));
+        defaults.retain(|default| seen.insert(default.origin));
         let enforced = defaults.iter().find(|default| !default.manner.audit);
         let otherwise =
             enforced.map_or(Reason::NoPolicy, |default| Reason::DefaultDeny(default.origin));
@@ -149,7 +149,7 @@ struct Undecided {
     denied: Vec<Denial>,
     /// Nothing that follows can matter.
     is_settled: bool,
-    /// More policies deny than are followed.
+    /// More rules deny than are followed.
     is_cut: bool,
 }
 
@@ -174,7 +174,7 @@ impl Undecided {
         self.is_settled = true;
     }
 
-    /// A policy denies. Without it, the next that matches decides; so the walk goes on
+    /// A rule denies. Without it, the next that matches decides; so the walk goes on
     /// until one allows, or until as many deny as are followed.
     fn deny(&mut self, manner: Manner, reason: Reason, rank: u32) {
         self.enforced.get_or_insert((false, reason));
@@ -182,7 +182,7 @@ impl Undecided {
             return;
         }
         self.decided.get_or_insert((false, reason, rank));
-        if self.denied.iter().any(|denial| denial.manner.policy == manner.policy) {
+        if self.denied.iter().any(|denial| denial.reason == reason) {
             return;
         }
         if self.denied.len() == MAX_UNLESS {

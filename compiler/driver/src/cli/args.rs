@@ -90,6 +90,11 @@ pub enum Command {
     /// Take everything that policyc made off this host.
     #[command(after_help = "Example:\n  policyc remove --all")]
     Remove(RemoveArgs),
+    /// Let rules report instead of enforce for a time, without a rebuild.
+    #[command(after_help = "Examples:\n  policyc audit shop/billing --for 30m\n  \
+                            policyc audit shop/billing --rule spec.ingressDeny[0] --for 1h\n  \
+                            policyc audit shop/billing --off\n  policyc audit")]
+    Audit(AuditArgs),
     /// Print verdicts and events as they happen.
     #[command(after_help = "Examples:\n  policyc observe -f\n  policyc observe --last 20 -o json")]
     Observe(ObserveArgs),
@@ -426,6 +431,33 @@ pub struct AttachArgs {
     /// Adopt the connections that exist there now, as `policyc apply --adopt` does.
     #[arg(long)]
     pub adopt: bool,
+    /// Where the runtime keeps its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// `policyc audit`
+#[derive(Args, Debug)]
+pub struct AuditArgs {
+    /// The policy: `namespace/name`, or its name; without one, what is audited is listed.
+    #[arg(requires = "change")]
+    pub policy: Option<String>,
+    /// Only one of its rules, by its path: `spec.ingressDeny[0]`; `spec` for what it
+    /// denies by default.
+    #[arg(long, value_name = "PATH", requires = "policy")]
+    pub rule: Option<String>,
+    /// For how long: `30m`, `1h`. It ends by itself, and at boot.
+    #[arg(
+        long = "for", value_name = "TIME", value_parser = super::duration::parse,
+        requires = "policy", group = "change"
+    )]
+    pub within: Option<Duration>,
+    /// Enforce again, now.
+    #[arg(long, requires = "policy", group = "change")]
+    pub off: bool,
+    /// How the list is written.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
     /// Where the runtime keeps its state.
     #[command(flatten)]
     pub state: StateArgs,

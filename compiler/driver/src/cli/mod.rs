@@ -7,6 +7,7 @@
 mod apply;
 pub mod args;
 mod attach;
+mod audit;
 mod bench;
 mod build;
 mod check;
@@ -74,6 +75,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Man { folder } => manual::man(&folder),
         Command::Apply(args) => apply::run(&args),
         Command::Attach(args) => attach::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Confirm(args) => apply::confirm(&args),
         Command::Rollback(args) => apply::rollback(&args),
         Command::Status(args) => status::run(&args),

@@ -9,7 +9,7 @@ use policyc_sys::kernel::RealKernel;
 use serde::Serialize;
 
 use super::args::StatusArgs;
-use super::{Error, Status, live, output};
+use super::{Error, Status, audit, live, output};
 use crate::observe::utc;
 use crate::render::Format;
 
@@ -71,6 +71,7 @@ fn write_live(text: &mut String, live: &Live, manifest: Option<&Manifest>) -> st
     if let Some(verdict) = unknown_subject(manifest) {
         writeln!(text, "  unknown subjects: {verdict}")?;
     }
+    audit::write_all(text, &live.audits)?;
     writeln!(text, "attach points")?;
     for gate in &live.gates {
         let point = gate.point.as_ref().map_or_else(|| "gone".to_owned(), ToString::to_string);
@@ -174,6 +175,7 @@ fn json(status: &HostStatus, manifest: Option<&Manifest>) -> String {
             "since": utc(UNIX_EPOCH + Duration::from_secs(live.since)),
             "confirm_within_seconds": live.confirm_within.map(|d| d.as_secs()),
             "unknown_subject": unknown_subject(manifest),
+            "audits": audit::values(&live.audits),
             "unjudged": unjudged.collect::<Vec<_>>(),
             "gates": gates.collect::<Vec<_>>(),
             "counters": counters.collect::<Vec<_>>(),

@@ -64,6 +64,11 @@ impl PacketEngine for Bytecode<'_> {
         self.decision
     }
 
+    fn audit(&mut self, deadlines: &[u64]) -> Result<(), EngineError> {
+        let value = program::audits(self.decision, deadlines);
+        set(&mut self.machine, "audits", 0, &value)
+    }
+
     fn run(&mut self, run: &PacketRun) -> Result<Answer, EngineError> {
         let none = || error("there is no program for this direction");
         if let Some((key, value)) = self.identities.bind(self.decision, run) {

@@ -3,12 +3,12 @@
 //! means.
 
 use policyc_bpf::{Direction as Hook, Judges, ProgramKind};
-use policyc_codegen::lower::layout::ALLOW;
+use policyc_codegen::lower::layout::{ALLOW, AUDIT, AUDITED};
 use policyc_codegen::lower::maps::{ATTACH_POINTS, SUBJECT};
 use policyc_decision::network::NetworkDecision;
 use policyc_policy::network::{Direction, Flow};
 
-use super::{EndVerdict, Engine, EngineError, FlowVerdict, end_verdict, frame};
+use super::{EndVerdict, Engine, EngineError, FlowVerdict, end_verdict, frame, reason_of};
 
 /// Which kind of program an engine runs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -52,6 +52,8 @@ pub struct Answer {
     pub allowed: bool,
     /// Index of the decision that its event names; `None` without an event.
     pub decision: Option<usize>,
+    /// Whether it was forwarded only because a rule is audited.
+    pub audited: bool,
 }
 
 /// An engine that runs programs on packets, and therefore can judge flows.
@@ -70,6 +72,12 @@ pub trait PacketEngine {
     /// # Errors
     /// When the engine itself fails, or the kind has no program for the direction.
     fn run(&mut self, run: &PacketRun) -> Result<Answer, EngineError>;
+
+    /// Says until when, in nanoseconds of its clock, each decision is audited.
+    ///
+    /// # Errors
+    /// When the engine itself fails.
+    fn audit(&mut self, deadlines: &[u64]) -> Result<(), EngineError>;
 
     /// Forgets every connection. Interpreters need not: their time can move on.
     ///
@@ -112,7 +120,13 @@ impl<T: PacketEngine> Engine for T {
 /// The verdict behind an answer.
 fn verdict(decision: &NetworkDecision, answer: Answer) -> EndVerdict {
     let decided = answer.decision.and_then(|index| decision.decisions.get(index));
-    end_verdict(answer.allowed, decided)
+    match decided {
+        // It is audited while it is live: what denies is known, not what holds instead.
+        Some(denies) if answer.audited && !denies.allowed => {
+            EndVerdict { allowed: true, reason: None, audited: reason_of(denies.why) }
+        }
+        _ => end_verdict(answer.allowed, decided),
+    }
 }
 
 impl ProgramSet {
@@ -151,7 +165,8 @@ impl ProgramSet {
             (Self::Tc, 2) | (Self::Xdp, 1) | (Self::Cgroup, 0) => false,
             _ => return None,
         };
-        Some(Answer { allowed, decision: word.map(|word| (word & !ALLOW) as usize) })
+        let decision = word.map(|word| (word & !(ALLOW | AUDITED)) as usize);
+        Some(Answer { allowed, decision, audited: word.is_some_and(|word| word & AUDITED != 0) })
     }
 
     /// The packet of a flow where the source or the destination is attached, if that end
@@ -200,6 +215,13 @@ pub(super) fn set_up(
     }
     set("config", 0, &CONFIG)?;
     (0..decision.behaviours.len()).try_for_each(|b| set("subjects", attach_id(b), &subject(b, 0)))
+}
+
+/// The contents of the map `audits`.
+pub(super) fn audits(decision: &NetworkDecision, deadlines: &[u64]) -> Vec<u8> {
+    let mut value: Vec<u8> = deadlines.iter().copied().flat_map(u64::to_le_bytes).collect();
+    value.resize(decision.decisions.len().next_power_of_two() * AUDIT as usize, 0);
+    value
 }
 
 /// An entry of `subjects`.

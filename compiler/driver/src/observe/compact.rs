@@ -23,7 +23,7 @@ pub fn compact(record: &Record, manifest: Option<&Manifest>, clock: &Clock) -> S
 
 fn verdict_line(verdict: &Verdict, manifest: Option<&Manifest>, clock: &Clock) -> String {
     let time = utc(clock.wall(verdict.time));
-    let outcome = if verdict.forwarded { "FORWARDED" } else { "DROPPED" };
+    let outcome = verdict.outcome();
     let direction = if verdict.egress { "egress" } else { "ingress" };
     let packet = packet::head(&verdict.head, verdict.from_network_header);
     let flow = packet.as_ref().map_or_else(|| "not IP".to_owned(), |p| flow(p, manifest));

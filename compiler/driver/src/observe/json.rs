@@ -46,7 +46,7 @@ fn verdict_value(verdict: &Verdict, manifest: Option<&Manifest>, clock: &Clock) 
     });
     json!({
         "time": utc(clock.wall(verdict.time)),
-        "verdict": if verdict.forwarded { "FORWARDED" } else { "DROPPED" },
+        "verdict": verdict.outcome(),
         "direction": if verdict.egress { "egress" } else { "ingress" },
         "flow": flow,
         "reason": reason,

@@ -4,7 +4,7 @@
 //! generation's `record` (events); their version is in the artifact.
 
 use policyc_bpf::{EventFieldKind, Manifest};
-use policyc_codegen::lower::layout::ALLOW;
+use policyc_codegen::lower::layout::{ALLOW, AUDITED};
 use policyc_codegen::lower::record::{KIND_EVENT, KIND_VERDICT, TEXT_READ, head};
 
 /// What a program reported.
@@ -31,6 +31,8 @@ pub struct Verdict {
     pub decision: u32,
     /// Whether it was forwarded.
     pub forwarded: bool,
+    /// Whether it was forwarded only because a rule is audited.
+    pub audited: bool,
     /// Whether the subject sent it.
     pub egress: bool,
     /// Whether `head` begins with the network header.
@@ -39,6 +41,17 @@ pub struct Verdict {
     pub length: u32,
     /// Its first bytes.
     pub head: Vec<u8>,
+}
+
+impl Verdict {
+    /// What became of the packet, in Hubble's words.
+    pub fn outcome(&self) -> &'static str {
+        match (self.forwarded, self.audited) {
+            (false, _) => "DROPPED",
+            (true, false) => "FORWARDED",
+            (true, true) => "AUDIT",
+        }
+    }
 }
 
 /// A hook that fired.
@@ -131,8 +144,9 @@ fn decode_verdict(bytes: &[u8]) -> Option<Verdict> {
         generation: u32_at(bytes, verdict::GENERATION)?,
         time: u64_at(bytes, verdict::TIME)?,
         attach: u32_at(bytes, verdict::ATTACH)?,
-        decision: word & !ALLOW,
+        decision: word & !(ALLOW | AUDITED),
         forwarded: word & ALLOW != 0,
+        audited: word & AUDITED != 0,
         egress: flags & 1 != 0,
         from_network_header: flags & 2 != 0,
         length: u32_at(bytes, verdict::LENGTH)?,

@@ -71,17 +71,18 @@ pub(super) fn judge(
         .collect();
     matching.sort_by_key(|(_, entry)| (entry.tier, entry.priority, entry.verdict));
     let from_host = direction == Direction::Ingress && is_host(peer, subject, inventory);
-    let outcome = |enforces: fn(&Rule) -> bool| {
-        let default = selecting.iter().find(|r| *r.default_deny.get(direction) && enforces(r));
-        decide(&matching, enforces).unwrap_or(match default {
+    let outcome = |enforced: bool| {
+        let denies = |rule: &Rule| *rule.default_deny.get(direction);
+        let default = selecting.iter().find(|r| denies(r) && (enforced || !r.manner.audit));
+        decide(&matching, enforced).unwrap_or(match default {
             None => allowed(Reason::NoPolicy),
             Some(_) if from_host => allowed(Reason::FromHost),
             Some(rule) => denied(Reason::DefaultDeny(rule.origin)),
         })
     };
-    // An audited policy denies nothing; what it would have denied is told.
-    let verdict = outcome(|rule| !rule.manner.audit);
-    let enforced = outcome(|_| true);
+    // An audited rule denies nothing; what it would have denied is told.
+    let verdict = outcome(false);
+    let enforced = outcome(true);
     let audited = (verdict.allowed && !enforced.allowed).then_some(enforced.reason);
     DirectionVerdict { audited, ..verdict }
 }
@@ -95,16 +96,16 @@ const fn denied(reason: Reason) -> DirectionVerdict {
 }
 
 /// The first entry decides; a pass takes the rest of its tier away. A deny counts
-/// only if its policy is enforced.
-fn decide(sorted: &[(&Rule, &Entry)], enforces: fn(&Rule) -> bool) -> Option<DirectionVerdict> {
+/// only if it is not audited, or `enforced` all the same.
+fn decide(sorted: &[(&Rule, &Entry)], enforced: bool) -> Option<DirectionVerdict> {
     let mut passed = None;
-    for (rule, entry) in sorted {
+    for (_, entry) in sorted {
         if passed == Some(entry.tier) {
             continue;
         }
         let reason = Reason::Entry(entry.origin);
         match entry.verdict {
-            EntryVerdict::Deny if !enforces(rule) => {}
+            EntryVerdict::Deny if entry.audit && !enforced => {}
             EntryVerdict::Deny => return Some(denied(reason)),
             EntryVerdict::Allow => return Some(allowed(reason)),
             EntryVerdict::Pass => passed = Some(entry.tier),

@@ -41,8 +41,7 @@ pub(crate) fn read(
     sink: &mut Sink,
 ) -> Option<(doc::Meta, Vec<Rule>)> {
     let (meta, mut rules) = read_rules(node, role, dialect, origins, sink)?;
-    let manner = manner::read(&meta, policy, sink);
-    rules.iter_mut().for_each(|rule| rule.manner = manner);
+    manner::read(&meta, policy, sink).apply(&mut rules, origins, sink);
     Some((meta, rules))
 }
 

@@ -322,6 +322,8 @@ pub struct Entry {
     pub peers: Peers,
     /// About what.
     pub ports: Ports,
+    /// If it denies: that is reported and not enforced.
+    pub audit: bool,
     /// Where it is written.
     pub origin: Origin,
 }
@@ -338,13 +340,13 @@ pub enum DenyResponse {
     Unreachable,
 }
 
-/// What a policy says about all its rules at once, by annotations.
+/// What a policy says about a rule by annotations.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Manner {
     /// Number of the policy among those read: rules with one number are of one
     /// policy.
     pub policy: u32,
-    /// Its denies and its default deny are reported and not enforced.
+    /// Its default deny is reported and not enforced.
     pub audit: bool,
     /// What is done about packets that it denies.
     pub response: DenyResponse,
@@ -359,7 +361,7 @@ pub struct Rule {
     pub default_deny: PerDirection<bool>,
     /// What it says, in the order written.
     pub entries: Vec<Entry>,
-    /// What its policy says about all its rules.
+    /// What its policy says about it by annotations.
     pub manner: Manner,
     /// Where the rule is written.
     pub origin: Origin,

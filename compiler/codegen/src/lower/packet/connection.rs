@@ -62,6 +62,7 @@ impl Lowering<'_> {
         let found = self.find(&packet, subject, now);
         self.reply(&packet, &found, settled);
         let verdict = self.policy(&packet, behaviour);
+        let verdict = self.unless_audited(verdict, now);
         self.remember(&packet, &found, verdict, settled);
         self.b.switch_to(settled);
         self.note_fragment(&packet, subject, now, word, decided);

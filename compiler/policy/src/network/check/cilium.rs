@@ -151,7 +151,16 @@ fn entry(
     let origin = cx.origin(policy, path, doc.span);
     let verdict = if section.deny { EntryVerdict::Deny } else { EntryVerdict::Allow };
     let direction = section.direction;
-    Some(Entry { direction, tier: Tier::NORMAL, priority: 0, verdict, peers, ports, origin })
+    Some(Entry {
+        direction,
+        tier: Tier::NORMAL,
+        priority: 0,
+        verdict,
+        peers,
+        ports,
+        audit: false,
+        origin,
+    })
 }
 
 /// The peer fields that are there: name, place, whether empty.

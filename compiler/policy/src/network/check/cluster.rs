@@ -164,7 +164,7 @@ impl Place<'_> {
     ) -> Entry {
         let Self { direction, tier, priority, .. } = *self;
         let origin = cx.origin(self.policy, path, span);
-        Entry { direction, tier, priority, verdict, peers, ports, origin }
+        Entry { direction, tier, priority, verdict, peers, ports, audit: false, origin }
     }
 }
 

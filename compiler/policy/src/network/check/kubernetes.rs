@@ -42,7 +42,16 @@ pub(in crate::network) fn check(
             let ports = ports_of(rule, cx);
             let verdict = EntryVerdict::Allow;
             let tier = Tier::NORMAL;
-            entries.push(Entry { direction, tier, priority: 0, verdict, peers, ports, origin });
+            entries.push(Entry {
+                direction,
+                tier,
+                priority: 0,
+                verdict,
+                peers,
+                ports,
+                audit: false,
+                origin,
+            });
         }
     }
     let manner = Manner::default();

@@ -101,8 +101,8 @@ fn includes(broad: &Placed<'_>, narrow: &Placed<'_>, dialect: Dialect) -> bool {
 /// and speaks for it then.
 fn comes_first(broad: &Placed<'_>, narrow: &Placed<'_>, passes: &[(Tier, u32)]) -> bool {
     let (a, b) = (broad.entry, narrow.entry);
-    // What an audited policy denies goes on to the next.
-    if a.verdict == EntryVerdict::Deny && broad.rule.manner.audit {
+    // What an audited rule denies goes on to the next.
+    if a.verdict == EntryVerdict::Deny && a.audit {
         return false;
     }
     if a.verdict == EntryVerdict::Pass && a.tier != b.tier {
