@@ -13,3 +13,47 @@
 mod adopt;
 mod attach;
 mod audit;
+mod beyond;
+mod build;
+#[allow(dead_code, clippy::unwrap_used, reason = "the tests of engines use the rest")]
+#[path = "../engines/case.rs"]
+mod case;
+mod count;
+#[allow(clippy::unwrap_used, reason = "tests")]
+#[path = "../engines/cyclonus.rs"]
+mod cyclonus_cases;
+mod lab;
+mod pods;
+#[allow(dead_code, reason = "the tests of engines use the rest")]
+#[path = "../engines/say.rs"]
+mod say;
+#[allow(dead_code, reason = "the tests of the command use the rest")]
+#[path = "../cli/tool.rs"]
+mod tool;
+mod traffic;
+
+mod companion;
+mod connections;
+mod conntrack;
+mod cyclonus;
+mod demonstration;
+mod frames;
+mod generic;
+mod input;
+mod instances;
+mod killed;
+mod many;
+mod neighbours;
+mod observe;
+mod order;
+mod packet_of_death;
+mod privileges;
+mod races;
+mod services;
+mod sockets;
+mod subjects;
+mod swaps;
+mod syn_flood;
+mod tools;
+mod tracing;
+mod unknown;
