@@ -61,7 +61,7 @@ impl Bench {
     pub(super) fn new(test: &str, place: Place, policy: Policy) -> Option<Self> {
         let lab = Lab::new(test)?;
         lab.without_ipv6();
-        // XDP takes no long frames.
+        // The driver's XDP takes no long frames: with them the network stack runs it.
         let mtu = if place == Place::Xdp { 1500 } else { 9000 };
         for (netns, dev) in [(&lab.left, lab.wire.left), (&lab.right, lab.wire.right)] {
             must(&format!("ip -n {netns} addr flush dev {dev}"));
@@ -71,7 +71,7 @@ impl Bench {
         let kind = match place {
             Place::Tcx => "tc",
             Place::Clsact => "clsact",
-            Place::Xdp => "xdp",
+            Place::Xdp | Place::GenericXdp => "xdp",
             Place::Cgroup => "cgroup",
         };
         let at = format!("{{{kind}: {{interface: veth-right, netns: RIGHT}}}}");
@@ -79,8 +79,10 @@ impl Bench {
         let options = Options { report_forwarded: true, ..Options::default() };
         let applied = lab.apply_with(&artifact, &bind(&lab, &bindings), options);
         applied.unwrap_or_else(|error| panic!("{error:?}"));
+        let is_generic = lab.live().gates.iter().any(|gate| gate.generic_xdp);
+        assert_eq!(is_generic, place == Place::GenericXdp);
         let left = socket(&lab.left, lab.wire.left, EVERY_PROTOCOL);
-        let behind: &[u16] = if place == Place::Xdp { &[EVERY_PROTOCOL] } else { &ETHERTYPES };
+        let behind: &[u16] = if place.is_xdp() { &[EVERY_PROTOCOL] } else { &ETHERTYPES };
         let right = behind.iter().map(|kind| socket(&lab.right, lab.wire.right, *kind)).collect();
         let events = Events::open(&lab.dirs).expect("a ring");
         let pieces = [bpf::Direction::Ingress, bpf::Direction::Egress]
@@ -141,7 +143,7 @@ impl Bench {
     fn as_seen(&self, step: &Step) -> Vec<u8> {
         let mut bytes = step.packet.bytes();
         let is_received = step.packet.way.direction == Direction::Ingress;
-        if is_received && self.place != Place::Xdp && step.packet.tag_count() > 0 {
+        if is_received && !self.place.is_xdp() && step.packet.tag_count() > 0 {
             bytes.drain(12..16);
         }
         bytes
@@ -193,7 +195,7 @@ impl Bench {
                 (left, right) => Err(format!("{left:02x?} {right:02x?} arrived")),
             };
         }
-        let directions: &[_] = if self.place == Place::Xdp {
+        let directions: &[_] = if self.place.is_xdp() {
             &[Direction::Ingress]
         } else {
             &[Direction::Ingress, Direction::Egress]
@@ -290,7 +292,7 @@ pub(super) fn rules(place: Place, policy: Policy) -> String {
         Policy::Open => format!("{HEAD}{OPEN}"),
         Policy::Closed | Policy::Nobody => {
             let mut text = format!("{HEAD}  ingress:{}", RULES.replace("PEER", "from"));
-            if place != Place::Xdp {
+            if !place.is_xdp() {
                 text += &format!("  egress:{}", RULES.replace("PEER", "to"));
             }
             text

@@ -26,8 +26,17 @@ use stack::Stack;
 enum Place {
     Tcx,
     Clsact,
+    /// In the driver.
     Xdp,
+    /// In the network stack.
+    GenericXdp,
     Cgroup,
+}
+
+impl Place {
+    fn is_xdp(self) -> bool {
+        matches!(self, Self::Xdp | Self::GenericXdp)
+    }
 }
 
 /// Every row has its test, and every test is of a row.
@@ -61,6 +70,11 @@ fn on_xdp() {
     every_row("frames::on_xdp", Place::Xdp);
 }
 
+#[test]
+fn on_generic_xdp() {
+    every_row("frames::on_generic_xdp", Place::GenericXdp);
+}
+
 /// A tag that somebody else pushes on the way out is not in the packet; with two that are
 /// it is one of three.
 #[test]
@@ -89,6 +103,25 @@ fn at_a_cgroup() {
     every_row("frames::at_a_cgroup", Place::Cgroup);
 }
 
+/// The kernel puts together what comes in fragments before a socket is asked.
+#[test]
+fn fragments_come_to_a_cgroup_in_one_piece() {
+    let test = "frames::fragments_come_to_a_cgroup_in_one_piece";
+    let Some(mut stack) = Stack::new(test, Policy::Closed) else { return };
+    let case = ROWS[0].cases[0];
+    let received = ways(&case, Place::Cgroup).into_iter();
+    let received = received.filter(|way| way.direction == Direction::Ingress);
+    for (way, number) in received.flat_map(|way| (0..4u16).map(move |number| (way, number))) {
+        let at = numbered(way, number);
+        let (port, passes) = if number % 2 == 0 { (53, true) } else { (54, false) };
+        let reason = if passes { Reason::Rule } else { Reason::DefaultDeny };
+        let step = Step { packet: at.udp(port), passes, reason };
+        // In order, and the other way round.
+        let played = stack.play_in_fragments(&step, number >= 2);
+        assert_eq!(played, Ok(()), "{way:?}, port {port}, {number}");
+    }
+}
+
 /// Where packets are sent and looked for.
 trait Play {
     /// Sends packets one by one; what is wrong about what they get. `None` where they
@@ -99,7 +132,7 @@ trait Play {
 fn bench(test: &str, place: Place, policy: Policy) -> Option<Box<dyn Play>> {
     Some(match place {
         Place::Cgroup => Box::new(Stack::new(test, policy)?),
-        Place::Tcx | Place::Clsact | Place::Xdp => Box::new(Bench::new(test, place, policy)?),
+        _ => Box::new(Bench::new(test, place, policy)?),
     })
 }
 
@@ -139,15 +172,16 @@ fn is_tried(hooks: Hooks, place: Place) -> bool {
     match hooks {
         Hooks::All => true,
         Hooks::Link => place != Place::Cgroup,
-        Hooks::Both => place != Place::Xdp,
-        Hooks::Xdp => place == Place::Xdp,
+        Hooks::Both => !place.is_xdp(),
+        Hooks::Tc => matches!(place, Place::Tcx | Place::Clsact),
+        Hooks::Xdp => place.is_xdp(),
         Hooks::Cgroup => place == Place::Cgroup,
     }
 }
 
 /// Every way that a case goes: XDP sees nothing that is sent.
 fn ways(case: &Case, place: Place) -> Vec<Way> {
-    let seen = |way: &&Direction| place != Place::Xdp || **way == Direction::Ingress;
+    let seen = |way: &&Direction| !place.is_xdp() || **way == Direction::Ingress;
     let mut ways = Vec::new();
     for direction in case.ways.iter().filter(seen) {
         let families = [(case.v4, "10.77.0.2"), (case.v6, "fd77::2")];

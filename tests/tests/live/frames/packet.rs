@@ -82,6 +82,7 @@ impl Way {
             tags: Vec::new(),
             protocol,
             payload: payload.to_vec(),
+            is_summed: false,
             hops: 64,
             options: 0,
             before: Vec::new(),
@@ -167,6 +168,8 @@ pub(crate) struct Packet {
     tags: Vec<(u16, u16)>,
     protocol: u8,
     payload: Vec<u8>,
+    /// Whether the checksum is in the payload already.
+    is_summed: bool,
     hops: u8,
     /// Words of options in an IPv4 header.
     options: u8,
@@ -248,6 +251,19 @@ impl Packet {
         self
     }
 
+    /// Two fragments of it.
+    pub(crate) fn split(&self) -> [Self; 2] {
+        let whole = self.network();
+        let payload = &whole[whole.len() - self.payload.len()..];
+        // In units of eight bytes.
+        let (first, later) = payload.split_at(24);
+        let part = |offset, more, payload: &[u8]| {
+            let part = Some(Part { offset, more });
+            Self { part, payload: payload.to_vec(), is_summed: true, ..self.clone() }
+        };
+        [part(0, true, first), part(3, false, later)]
+    }
+
     /// With so many bytes behind the network header.
     pub(crate) fn sized(mut self, bytes: usize) -> Self {
         self.payload.resize(bytes, 3);
@@ -295,7 +311,7 @@ impl Packet {
 
     /// Whether it is an IP packet, without a word about its link.
     pub(crate) fn is_bare(&self) -> bool {
-        self.link.is_none() && self.tags.is_empty() && self.linear.is_none()
+        self.link.is_none() && self.tags.is_empty()
     }
 
     pub(crate) fn is_whole(&self) -> bool {
@@ -408,7 +424,7 @@ impl Packet {
             ICMPV6 => (2, true),
             _ => return bytes,
         };
-        if is_later || bytes.len() < at + 2 {
+        if self.is_summed || is_later || bytes.len() < at + 2 {
             return bytes;
         }
         let pseudo = if pseudo {

@@ -48,6 +48,7 @@ pub(crate) enum Hooks {
     Link,
     /// Where both directions are seen: on tc and at cgroups.
     Both,
+    Tc,
     Xdp,
     Cgroup,
 }
@@ -535,7 +536,7 @@ pub(crate) const ROWS: &[Row] = &[
                 steps.extend(by_port(at, |p| pieces(p.tagged(&[SERVICE_TAG, TAG]))));
                 steps
             })
-            .on(Hooks::Both),
+            .on(Hooks::Tc),
             case("a header lies across pieces", |at| {
                 let first = if at.is_v4() { 30 } else { 50 };
                 [15, first, first + 10]
@@ -543,14 +544,14 @@ pub(crate) const ROWS: &[Row] = &[
                     .flat_map(|linear| by_port(at, |p| p.sized(5000).in_pieces(linear)))
                     .collect()
             })
-            .on(Hooks::Both),
+            .on(Hooks::Tc),
             case("as far as 256 bytes", |at| {
                 // 14 bytes of Ethernet, 40 of IPv6, 176 more, and 14 of TCP end at 244.
                 let pieces = |p: Packet| p.extended_by(&[DESTINATION], 21).sized(5000);
                 by_port(at, |p| pieces(p).in_pieces(14))
             })
             .v6()
-            .on(Hooks::Both),
+            .on(Hooks::Tc),
             case("behind them", |at| {
                 let far = |p: Packet| p.extended_by(&[DESTINATION], 32);
                 let pieces = far(at.tcp(443)).sized(5000).in_pieces(14);
@@ -560,7 +561,17 @@ pub(crate) const ROWS: &[Row] = &[
                 steps
             })
             .v6()
-            .on(Hooks::Both),
+            .on(Hooks::Tc),
+            // Of TCP and UDP the kernel reads the header before any socket is asked.
+            case("behind the network header, at a socket", |at| {
+                let pieces = |p: Packet| p.sized(5000).in_pieces(14);
+                let mut steps: Vec<_> =
+                    [at.echo(), anyone(at).sctp(9)].map(|p| truncated(pieces(p))).into();
+                steps.extend(by_port(at, pieces));
+                steps.push(allowed(pieces(at.udp(53))));
+                steps
+            })
+            .on(Hooks::Cgroup),
         ],
     },
     Row {

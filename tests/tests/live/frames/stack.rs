@@ -46,6 +46,8 @@ impl Stack {
         // At the left end nobody answers; the right end sends everything there.
         for command in [
             format!("ip -n {left} addr flush dev {}", lab.wire.left),
+            format!("ip -n {left} link set {} mtu 9000", lab.wire.left),
+            format!("ip -n {right} link set {} mtu 9000", lab.wire.right),
             format!("ip -n {right} route add default via 10.77.0.1"),
             format!("ip -n {right} -6 route add default via fd77::1"),
             format!("ip -n {right} addr add fe80::2/64 dev {} nodad", lab.wire.right),
@@ -80,7 +82,8 @@ impl Stack {
     fn can(packet: &Packet) -> bool {
         let way = packet.way;
         let bytes = packet.network();
-        if !packet.is_bare() {
+        let is_sent = way.direction == Direction::Egress;
+        if !packet.is_bare() || (is_sent && packet.linear.is_some()) {
             return false;
         }
         match way.direction {
@@ -135,12 +138,40 @@ impl Stack {
         if step.passes { Err("did not arrive".to_owned()) } else { Ok(()) }
     }
 
+    /// Sends a packet in two fragments, perhaps the second one first.
+    pub(super) fn play_in_fragments(
+        &mut self,
+        step: &Step,
+        last_first: bool,
+    ) -> Result<(), String> {
+        let mut fragments = step.packet.split();
+        if last_first {
+            fragments.reverse();
+        }
+        for fragment in fragments {
+            self.left.send(&fragment.bytes()).map_err(|error| format!("not sent: {error}"))?;
+        }
+        let verdict = bench::verdict(&mut self.events, PATIENCE)?;
+        bench::is_as_expected(self.artifact.manifest(), &verdict, step)?;
+        self.arrived(step)
+    }
+
     fn receive(&mut self, step: &Step) -> Result<(), String> {
-        let way = step.packet.way;
-        self.left.send(&step.packet.bytes()).map_err(|error| format!("not sent: {error}"))?;
+        let bytes = step.packet.bytes();
+        let sent = match step.packet.linear {
+            Some(linear) => self.left.send_in_pieces(&bytes, linear),
+            None => self.left.send(&bytes),
+        };
+        sent.map_err(|error| format!("not sent: {error}"))?;
         self.judged(step, &step.packet.network())?;
+        self.arrived(step)
+    }
+
+    /// Whether the socket of the packet's protocol has it, if it should.
+    fn arrived(&self, step: &Step) -> Result<(), String> {
+        let way = step.packet.way;
         let socket = &self.sockets[&(way.is_v4(), step.packet.protocol())];
-        let mut buffer = vec![0; 2048];
+        let mut buffer = vec![0; 9000];
         let mut look = || match recv(socket, &mut buffer, RecvFlags::DONTWAIT) {
             Ok((length, _)) => Some(length),
             Err(_) => None,
@@ -150,9 +181,9 @@ impl Stack {
             return look().map_or(Ok(()), |_| Err("arrived".to_owned()));
         }
         let length = wait_for("the packet", look);
-        // Of IPv6 without its headers.
-        let network = step.packet.network();
-        if network.ends_with(&buffer[..length]) {
+        // Of IPv6 without its headers, of IPv4 with one that may have been put together.
+        let got = &buffer[if way.is_v4() { 20 } else { 0 }..length];
+        if step.packet.network().ends_with(got) {
             Ok(())
         } else {
             Err("arrived otherwise".to_owned())
