@@ -107,6 +107,8 @@ pub enum Reason {
     NoPolicy,
     /// A workload's own host may always reach it.
     FromHost,
+    /// A workload may always reach its own host.
+    ToHost,
     /// Nobody is bound to the attach point.
     UnknownSubject,
     /// Headers end before they are complete.

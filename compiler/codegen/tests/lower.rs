@@ -68,7 +68,7 @@ fn decision() -> NetworkDecision {
         candidates: &|_| None,
         varies: &|_| false,
         varies_at: &|_| false,
-        allow_localhost: false,
+        own_host: PerDirection::default(),
         reaches_itself: false,
         unknown_subject_allowed: false,
     };

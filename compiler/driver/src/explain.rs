@@ -46,7 +46,7 @@ pub struct DirectionExplanation {
     pub direction: &'static str,
     /// `FORWARDED`, `DROPPED` or `AUDIT`.
     pub verdict: &'static str,
-    /// `rule`, `default-deny`, `no-policy`, `from-host`, `not-a-subject`.
+    /// `rule`, `default-deny`, `no-policy`, `from-host`, `to-host`, `not-a-subject`.
     pub reason: &'static str,
     /// The policy that decides.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,6 +89,7 @@ pub const fn reason_name(reason: Reason) -> (&'static str, Option<Origin>) {
         Reason::DefaultDeny(origin) => ("default-deny", Some(origin)),
         Reason::NoPolicy => ("no-policy", None),
         Reason::FromHost => ("from-host", None),
+        Reason::ToHost => ("to-host", None),
         Reason::NotASubject => ("not-a-subject", None),
     }
 }
@@ -147,6 +148,7 @@ fn words(side: &DirectionExplanation) -> String {
         "default-deny" => format!("no rule matches; denied by default by {}", rule()),
         "no-policy" => "no policy denies by default here".to_owned(),
         "from-host" => "its own host may always reach a workload".to_owned(),
+        "to-host" => "a workload may always reach its own host".to_owned(),
         _ => "not in the inventory: nothing is enforced here".to_owned(),
     }
 }

@@ -74,7 +74,7 @@ pub fn read(session: &mut Session, input: &Input) -> Policy {
         if !sink.has_errors() {
             network::lint::management(&policies.network, &inventory, dialect, origins, sink);
         }
-        network::unknown::unknown(&policies.network, &inventory, origins, sink);
+        network::unknown::unknown(&policies.network, &inventory, dialect, origins, sink);
     }
     let profile = input.profile.clone().map_or_else(|| host_profile(&policies.tracing), Ok);
     let documents = if profile.is_ok() { &policies.tracing[..] } else { &[] };
@@ -89,6 +89,24 @@ pub fn read(session: &mut Session, input: &Input) -> Policy {
     let room = input.room;
     let network = policies.network;
     Policy { network, tracing, inventory, dialect, profile, unknown_subject_allowed, room }
+}
+
+/// Everything that is found about policies, without making programs of them.
+pub fn check(session: &mut Session, input: &Input) {
+    let policy = read(session, input);
+    // Who is not there yet may be whom a rule is for.
+    if policy.inventory.complete && !session.sink.has_errors() {
+        let decided = decide(&policy);
+        warn_about_idle(session, &policy, &decided);
+    }
+}
+
+fn warn_about_idle(session: &mut Session, policy: &Policy, decided: &Decided) {
+    let Some(network) = decided.network.as_ref().filter(|_| policy.inventory.complete) else {
+        return;
+    };
+    let Session { origins, sink, .. } = session;
+    network::lint::idle(&policy.network, &network.deciding(), policy.dialect, origins, sink);
 }
 
 /// This host, as far as the documents ask for it.
@@ -233,6 +251,7 @@ pub fn build(session: &mut Session, input: &Input) -> Option<Built> {
         return None;
     }
     let decided = decide(&policy);
+    warn_about_idle(session, &policy, &decided);
     warn_about_nobody(session, &policy);
     match back_end(session, &policy, &decided) {
         Ok((lowered, compiled)) => Some(Built { policy, decided, lowered, compiled }),

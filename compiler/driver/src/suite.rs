@@ -180,7 +180,7 @@ fn deciding_policies(verdict: &FlowVerdict, session: &Session) -> Option<Vec<Str
     }
     let origins = ends.iter().filter_map(|end| match end.audited.or(end.reason)? {
         Reason::Entry(origin) | Reason::DefaultDeny(origin) => Some(origin),
-        Reason::FromHost | Reason::NoPolicy | Reason::NotASubject => None,
+        Reason::FromHost | Reason::ToHost | Reason::NoPolicy | Reason::NotASubject => None,
     });
     Some(origins.filter_map(|o| session.origins.get(o)).map(|i| i.policy.clone()).collect())
 }

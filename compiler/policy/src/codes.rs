@@ -110,10 +110,17 @@ codes! {
     PORT_NAME_NOBODY = "P0516", "nobody has a port of this name";
     PORT_RANGE_NAMED = "P0517", "the port range begins at a name";
     NAMESPACES_ABSENT = "P0518", "namespaces without a label are also no namespace";
+    PORT_LOOKS_NUMERIC = "P0519", "the port's name looks like a number";
+    PORTS_NOT_ICMP = "P0520", "every port is not every protocol";
+    GROUPS_ABSENT = "P0521", "addresses without CIDR groups are also meant";
+    CIDR_OF_SOMEBODY = "P0522", "the prefix is the address of somebody it does not select";
+    PORT_NAME_SEVERAL = "P0523", "a port's name has several numbers";
     PEER_EMPTY = "P0530", "a peer names nobody";
     PEERS_IMPLICIT = "P0531", "a rule without peers is about everybody";
     PRIORITY_TWICE = "P0532", "two policies of one priority disagree";
     SHADOWED = "P0540", "the rule is never asked";
     USELESS = "P0541", "a broader rule makes a narrower one useless";
     LOCKOUT = "P0542", "a host could not be reached any more";
+    IDLE = "P0543", "the rule decides nothing for anybody there is";
+    NOT_COMPARED = "P0544", "not every rule was held against every other";
 }

@@ -187,6 +187,13 @@ impl LabelSelector {
         self.requirements.iter().all(|r| r.matches(labels))
     }
 
+    /// Whether nobody needs any label to satisfy it.
+    pub fn asks_for_absence_only(&self) -> bool {
+        let absence =
+            |r: &Requirement| matches!(r.operator, Operator::NotIn(_) | Operator::DoesNotExist);
+        self.requirements.iter().all(absence)
+    }
+
     /// Whether some requirement is about this key of Kubernetes.
     pub fn mentions(&self, key: &str) -> bool {
         self.requirements.iter().any(|r| r.is_about(key))

@@ -556,6 +556,26 @@ fn selectors_that_match_nobody_are_reported() {
 }
 
 #[test]
+fn what_is_not_compared_is_told() {
+    let peers: String = (0..10)
+        .map(|i| format!("{{fromEntities: [world]}}, {{fromCIDR: [198.51.{i}.0/24]}}, "))
+        .collect();
+    let text = rule(&format!("endpointSelector: {{}}\ningress: [{peers}]"));
+    let loaded = load_texts(&text, "", Dialect::Cilium120);
+    let found = |pairs| {
+        let mut sink = Sink::new();
+        let rules = &loaded.policies.network;
+        lint::shadowed_within(pairs, rules, Dialect::Cilium120, &loaded.origins, &mut sink);
+        sink.iter().map(|d| show(d, &loaded.sources)).collect::<Vec<_>>()
+    };
+    let note = "were not held against all others | check fewer policies at once to find those that decide nothing";
+    assert_eq!(found(0), [format!("P0544 6:13 note 20 rules, this one first, {note}")]);
+    assert_eq!(found(usize::MAX).len(), 1);
+    let cut = found(5);
+    assert!(cut.iter().any(|line| line.contains(note)), "{cut:?}");
+}
+
+#[test]
 fn the_table_of_codes_is_in_order_and_without_repetition() {
     let codes: Vec<_> = policyc_policy::codes::ALL.iter().map(|(code, _)| code.0).collect();
     assert!(codes.windows(2).all(|pair| pair[0] < pair[1]), "{codes:?}");

@@ -43,6 +43,7 @@ fn reason(verdict: DirectionVerdict, origins: &OriginTable) -> String {
         Reason::Entry(origin) => format!("{word} by {}", rule(origin)),
         Reason::DefaultDeny(origin) => format!("{word} by default of {}", rule(origin)),
         Reason::FromHost => format!("{word} from host"),
+        Reason::ToHost => format!("{word} to host"),
         Reason::NoPolicy => format!("{word} without policy"),
         Reason::NotASubject => format!("{word}, not a subject"),
     }
@@ -109,8 +110,25 @@ fn kubernetes() {
     let outside = of(
         "{podSelector: {}, policyTypes: [Ingress], egress: [{to: [{ipBlock: {cidr: 10.9.0.0/16}}]}]}",
     );
+    let isolated = of("{podSelector: {}, policyTypes: [Ingress, Egress]}");
     let (kubernetes, cilium) = (Dialect::Kubernetes, Dialect::Cilium120);
     for (policy, dialect, from, to, expected) in [
+        (&isolated, kubernetes, "a/web", "192.0.2.1", "allowed to host; allowed without policy"),
+        (&isolated, kubernetes, "192.0.2.1", "a/web", "allowed without policy; allowed from host"),
+        (
+            &isolated,
+            kubernetes,
+            "a/web",
+            "192.0.2.2",
+            "denied by default of spec; allowed without policy",
+        ),
+        (
+            &isolated,
+            cilium,
+            "a/web",
+            "192.0.2.1",
+            "denied by default of spec; allowed without policy",
+        ),
         (
             &by_block,
             kubernetes,

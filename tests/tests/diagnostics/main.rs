@@ -5,6 +5,7 @@
 //! `BLESS=1` writes that block; which code a page is about stays its author's word.
 
 mod page;
+mod refusals;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,15 @@ use policyc_target::Profile;
 /// A code whose example is too large for a page, and what makes it.
 type Made = (&'static str, fn() -> String);
 
-const MADE: &[Made] = &[("P0102", || "#".repeat((32 << 20) + 1))];
+const MADE: &[Made] = &[("P0102", || "#".repeat((32 << 20) + 1)), ("P0544", one_rule_for_each)];
+
+/// A policy whose rules are all about the same workloads, each about one peer.
+fn one_rule_for_each() -> String {
+    let rule = |i| format!("  - {{fromEndpoints: [{{matchLabels: {{app: a{i}}}}}]}}\n");
+    let head = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n\
+                metadata: {name: many, namespace: shop}\nspec:\n  endpointSelector: {}\n  ingress:\n";
+    std::iter::once(head.to_owned()).chain((0..2_100).map(rule)).collect()
+}
 
 /// Codes of what no text of a few lines leads to: limits, hosts, bugs of ours.
 const LATER: &[&str] = &["P0702", "P0703", "P0705", "P08"];
@@ -85,7 +94,7 @@ fn findings(page: &Page) -> (SourceMap, Vec<Diagnostic>) {
     if page.code.starts_with("P07") {
         pipeline::build(&mut session, &input);
     } else {
-        pipeline::read(&mut session, &input);
+        pipeline::check(&mut session, &input);
     }
     for test in tests {
         fixture::read(&session.sources, test, Path::new(""), &mut session.sink);

@@ -46,6 +46,7 @@ mod many;
 mod neighbours;
 mod observe;
 mod order;
+mod own_node;
 mod packet_of_death;
 mod privileges;
 mod races;

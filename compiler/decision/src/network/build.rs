@@ -71,8 +71,9 @@ pub struct World<'a> {
     pub varies: &'a dyn Fn(&Peers) -> bool,
     /// Whether an address may be matched from one viewpoint and not from another.
     pub varies_at: &'a dyn Fn(IpAddr) -> bool,
-    /// Whether a subject's own host may always reach it (allow-localhost).
-    pub allow_localhost: bool,
+    /// Why, if so, no default denies what a subject receives from its own host
+    /// (allow-localhost) or sends to it.
+    pub own_host: PerDirection<Option<Reason>>,
     /// See [`NetworkDecision::reaches_itself`].
     pub reaches_itself: bool,
     /// What is done with packets of attach points that nobody is bound to.
@@ -213,7 +214,8 @@ fn direction_rules(
             }));
         }
     }
-    if !defaults.is_empty() && world.allow_localhost && direction == Direction::Ingress {
+    let own_host = world.own_host.get(direction).filter(|_| !defaults.is_empty());
+    if let Some(reason) = own_host {
         // Where all that deny by default are audited, there is nothing to except from.
         let enforced = defaults.iter().any(|default| !default.manner.audit);
         entries.push(OrderedEntry {
@@ -223,7 +225,7 @@ fn direction_rules(
             sequence: usize::MAX,
             peers: predicates.peers(&Peers::OneOf(vec![Peer::Entity(Entity::Host)])),
             ports: predicates.port(&Ports::Any),
-            reason: if enforced { Reason::FromHost } else { Reason::NoPolicy },
+            reason: if enforced { reason } else { Reason::NoPolicy },
             manner: Manner::default(),
         });
     }

@@ -1,11 +1,12 @@
 //! The decision engine: a packet's fields through the graph.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use policyc_base::EntityId;
-use policyc_policy::network::{Direction, Flow};
+use policyc_base::{EntityId, Origin};
+use policyc_policy::network::{Direction, Flow, Reason};
 
-use super::{Leaf, NetworkDecision, NoTest, SubjectRow, builtin};
+use super::{Leaf, NetworkDecision, NoTest, SubjectRow, Why, builtin};
 use crate::graph::{DecisionGraph, FieldId, Fields, Node, TableId};
 use crate::intervals::{Family, number};
 use crate::tables::AddressClass;
@@ -102,6 +103,23 @@ impl NetworkDecision {
                 self.cells.rows[row][class as usize].decision.index()
             }
         }
+    }
+
+    /// The entries that decide something, or would if some policy was audited, or was
+    /// not.
+    pub fn deciding(&self) -> BTreeSet<Origin> {
+        let reasons = self.decisions.iter().flat_map(|decision| {
+            let why = match decision.why {
+                Why::Policy(reason) => Some(reason),
+                _ => None,
+            };
+            [why, decision.audited]
+        });
+        let entries = reasons.flatten().filter_map(|reason| match reason {
+            Reason::Entry(origin) => Some(origin),
+            _ => None,
+        });
+        entries.collect()
     }
 
     /// Whether a flow meets the hooks of its ends at all.

@@ -130,6 +130,7 @@ fn words(reason: Reason, origins: &OriginTable) -> String {
         Reason::Entry(origin) => rule(origin),
         Reason::DefaultDeny(origin) => format!("(default deny of {})", rule(origin)),
         Reason::FromHost => "(from the subject's host)".to_owned(),
+        Reason::ToHost => "(to the subject's host)".to_owned(),
         Reason::NoPolicy => "(no policy)".to_owned(),
         Reason::NotASubject => "(not a subject)".to_owned(),
     }

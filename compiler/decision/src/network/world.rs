@@ -7,8 +7,10 @@ use indexmap::IndexSet;
 use policyc_base::EntityId;
 use policyc_policy::inventory::{ByLabel, Identity, Inventory, NodeId};
 use policyc_policy::labels::{self, Label, LabelSelector, Labels, Operator};
-use policyc_policy::network::eval::{peers_match, selects};
-use policyc_policy::network::{Dialect, Direction, Entity, Peer, Peers, PortName, Rule, Subject};
+use policyc_policy::network::eval::{own_host, peers_match, selects};
+use policyc_policy::network::{
+    Dialect, Direction, Entity, Peer, Peers, PerDirection, PortName, Rule, Subject,
+};
 
 use super::build::{Viewpoint, World, WorldSubject, build};
 use super::{NetworkDecision, SubjectKind};
@@ -48,7 +50,10 @@ pub fn decide(
         candidates: &candidates,
         varies: &varies,
         varies_at: &varies_at,
-        allow_localhost: true,
+        own_host: PerDirection {
+            ingress: own_host(Direction::Ingress, dialect),
+            egress: own_host(Direction::Egress, dialect),
+        },
         reaches_itself: dialect == Dialect::Kubernetes,
         unknown_subject_allowed,
     };

@@ -8,6 +8,6 @@ use crate::session::Session;
 pub(super) fn run(args: &CheckArgs) -> Result<Status, Error> {
     let mut session = Session::new();
     let input = common::read(&mut session, &args.input)?;
-    pipeline::read(&mut session, &input);
+    pipeline::check(&mut session, &input);
     common::report(&session, args.output, args.fail_on)
 }

@@ -75,6 +75,7 @@ fn why(manifest: Option<&Manifest>, decision: u32) -> String {
         Reason::DefaultDeny => format!("by default of {line}"),
         Reason::NoPolicy => "(no policy)".to_owned(),
         Reason::FromHost => "(from the subject's host)".to_owned(),
+        Reason::ToHost => "(to the subject's host)".to_owned(),
         Reason::UnknownSubject => "(unknown subject)".to_owned(),
         Reason::Truncated => "(truncated headers)".to_owned(),
         Reason::Malformed => "(malformed headers)".to_owned(),

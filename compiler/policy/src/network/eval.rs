@@ -70,14 +70,14 @@ pub(super) fn judge(
         .filter(|(_, entry)| peers_match(&entry.peers, subject, peer, other, inventory, dialect))
         .collect();
     matching.sort_by_key(|(_, entry)| (entry.tier, entry.priority, entry.verdict));
-    let from_host = direction == Direction::Ingress && is_host(peer, subject, inventory);
+    let own_host =
+        own_host(direction, dialect).filter(|_| is_host(peer, subject, inventory)).map(allowed);
     let outcome = |enforced: bool| {
         let denies = |rule: &Rule| *rule.default_deny.get(direction);
         let default = selecting.iter().find(|r| denies(r) && (enforced || !r.manner.audit));
         decide(&matching, enforced).unwrap_or(match default {
             None => allowed(Reason::NoPolicy),
-            Some(_) if from_host => allowed(Reason::FromHost),
-            Some(rule) => denied(Reason::DefaultDeny(rule.origin)),
+            Some(rule) => own_host.unwrap_or(denied(Reason::DefaultDeny(rule.origin))),
         })
     };
     // An audited rule denies nothing; what it would have denied is told.
@@ -85,6 +85,17 @@ pub(super) fn judge(
     let enforced = outcome(true);
     let audited = (verdict.allowed && !enforced.allowed).then_some(enforced.reason);
     DirectionVerdict { audited, ..verdict }
+}
+
+/// Why no default keeps a subject and its own host apart in a direction; `None` if one
+/// may. Kubernetes: "traffic to and from the node where a Pod is running is always
+/// allowed".
+pub const fn own_host(direction: Direction, dialect: Dialect) -> Option<Reason> {
+    match (direction, dialect) {
+        (Direction::Ingress, _) => Some(Reason::FromHost),
+        (Direction::Egress, Dialect::Kubernetes) => Some(Reason::ToHost),
+        (Direction::Egress, Dialect::Cilium119 | Dialect::Cilium120) => None,
+    }
 }
 
 const fn allowed(reason: Reason) -> DirectionVerdict {

@@ -1,7 +1,9 @@
 //! What is accepted and probably not meant: what only all policies together, or an
 //! inventory, can tell.
 
+mod candidates;
 mod cover;
+mod idle;
 mod lockout;
 mod management;
 mod priority;
@@ -15,10 +17,11 @@ use crate::codes;
 use crate::inventory::{ByLabel, Identity, Inventory};
 use crate::labels::{LabelSelector, RESERVED};
 
+pub use idle::idle;
 pub use lockout::lockout;
 pub use management::management;
 pub use priority::contradictions;
-pub use shadow::{shadowed, shadows};
+pub use shadow::{shadowed, shadowed_within, shadows};
 
 /// Reports every selector of the rules that matches nobody: as an error if the
 /// inventory is complete, else as a warning.

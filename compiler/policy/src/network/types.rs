@@ -387,6 +387,8 @@ pub enum Reason {
     Entry(Origin),
     /// The subject's own host may always reach it (allow-localhost).
     FromHost,
+    /// The subject may always reach its own host, as a pod of Kubernetes may.
+    ToHost,
     /// No entry matched and a rule that selects the subject sets default deny.
     DefaultDeny(Origin),
     /// No entry matched and nothing sets default deny.

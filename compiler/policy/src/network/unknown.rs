@@ -1,37 +1,62 @@
 //! What only an inventory can tell about what policies name beside workloads: entities,
-//! nodes, CIDR groups, services and ports that nobody is or has.
+//! nodes, CIDR groups, services and ports that nobody is or has; and addresses and ports
+//! that are there and yet not what the policy says.
 
-use std::collections::BTreeSet;
+mod ports;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use policyc_base::{Diagnostic, Origin, OriginTable, Severity, Sink, Span};
 
 use super::types::{
-    Entity, Entry, EntryVerdict, Peer, Peers, PortName, Rule, ServiceMatch, ServiceSelector,
+    Dialect, Direction, Entity, Entry, EntryVerdict, Peer, Peers, PortName, Rule, ServiceMatch,
+    ServiceSelector,
 };
 use crate::codes;
-use crate::inventory::Inventory;
+use crate::inventory::{Identity, Inventory};
 use crate::labels::{self, CIDR_GROUP, LabelSelector, Operator, RESERVED};
 
 /// Reserved labels that everybody's inventory has somebody for.
 const EVERYWHERE: &[&str] = &["host", "remote-node", "world", "world-ipv4", "world-ipv6"];
 
 /// Reports what rules name and the inventory does not know.
-pub fn unknown(rules: &[Rule], inventory: &Inventory, origins: &OriginTable, sink: &mut Sink) {
+pub fn unknown(
+    rules: &[Rule],
+    inventory: &Inventory,
+    dialect: Dialect,
+    origins: &OriginTable,
+    sink: &mut Sink,
+) {
     let workloads = inventory.workloads.values();
     let ports = workloads.clone().flat_map(|workload| &workload.ports);
     let port_names =
         ports.map(|p| PortName { protocol: p.protocol, name: p.name.to_ascii_lowercase() });
-    let mut lint = Lint { port_names: port_names.collect(), inventory, origins, sink };
-    for entry in rules.iter().flat_map(|rule| &rule.entries) {
-        lint.ports(entry);
-        let Peers::OneOf(peers) = &entry.peers else { continue };
-        peers.iter().for_each(|peer| lint.peer(peer, entry));
+    let frontends = inventory.services.frontends().map(|(at, protocol, port, _)| {
+        let service = inventory.services.behind(at, protocol, port);
+        (at, service.map_or_else(String::new, |(service, _)| service.full_name()))
+    });
+    let services = frontends.collect();
+    let port_names = port_names.collect();
+    let mut lint = Lint { port_names, services, inventory, dialect, origins, sink };
+    let several = ports::Several::new(inventory, dialect);
+    for rule in rules {
+        for entry in &rule.entries {
+            lint.ports(entry);
+            lint.several(&several, rule, entry);
+            let Peers::OneOf(peers) = &entry.peers else { continue };
+            peers.iter().for_each(|peer| lint.peer(peer, entry));
+        }
     }
 }
 
 struct Lint<'a> {
     inventory: &'a Inventory,
     port_names: BTreeSet<PortName>,
+    /// The services that stand for their backends at an address.
+    services: BTreeMap<IpAddr, String>,
+    dialect: Dialect,
     origins: &'a OriginTable,
     sink: &'a mut Sink,
 }
@@ -54,7 +79,7 @@ impl Lint<'_> {
             }
             Peer::CidrGroups { selector, .. } => self.groups(selector, entry.origin),
             Peer::Services(services) => self.services(services, entry.origin),
-            Peer::Cidr { .. } => {}
+            Peer::Cidr { net, .. } => self.prefix(*net, entry),
         }
     }
 
@@ -136,6 +161,48 @@ impl Lint<'_> {
             }
         };
         self.nobody(message, origin);
+    }
+
+    /// A prefix of one address that prefixes do not select.
+    fn prefix(&mut self, net: IpNet, entry: &Entry) {
+        if self.dialect == Dialect::Kubernetes || net.prefix_len() != net.max_prefix_len() {
+            return;
+        }
+        let address = net.addr();
+        let (whose, help) = match self.inventory.identify(address) {
+            Identity::Workload(id) => {
+                (format!("of `{}`", self.inventory.workloads[id].name), "select it by its labels")
+            }
+            Identity::Node(id) => (
+                format!("of the node `{}`", self.inventory.nodes[id].name),
+                "use the entities `host` and `remote-node`, or labels of nodes",
+            ),
+            // What is sent to a service is judged by its backends.
+            Identity::World => match self.services.get(&address) {
+                Some(name) if entry.direction == Direction::Egress => {
+                    (format!("of the service `{name}`"), "use `toServices`")
+                }
+                _ => return,
+            },
+        };
+        let message = format!("`{address}` is the address {whose}: no prefix selects it");
+        self.report(codes::CIDR_OF_SOMEBODY, Severity::Warning, message, help, entry.origin);
+    }
+
+    /// Names of ports that mean nothing because they mean several numbers.
+    fn several(&mut self, several: &ports::Several<'_>, rule: &Rule, entry: &Entry) {
+        let Some((name, who)) = several.first(rule, entry) else { return };
+        let message = match entry.direction {
+            Direction::Egress if self.dialect != Dialect::Kubernetes => format!(
+                "workloads with the labels of `{who}` have several ports called `{name}`: there \
+                 the name stands for none"
+            ),
+            _ => {
+                format!("`{who}` has several ports called `{name}`: there the name stands for none")
+            }
+        };
+        let help = "give the port one number, or write the number";
+        self.report(codes::PORT_NAME_SEVERAL, Severity::Warning, message, help, entry.origin);
     }
 
     fn ports(&mut self, entry: &Entry) {

@@ -25,6 +25,12 @@ pub(super) fn peer(doc: &CidrDoc, cx: &mut Context<'_>) -> Option<Peer> {
         }
         (None, None, Some(labels)) => {
             let selector = selector::groups(labels, cx);
+            if selector.asks_for_absence_only() {
+                let message = "whoever is in no CIDR group is among these: pods, nodes and the \
+                               world";
+                let help = "add a label that the groups have";
+                cx.warn(codes::GROUPS_ABSENT, labels.span, message, help);
+            }
             let except = exceptions(doc, cx)?;
             Some(Peer::CidrGroups { selector, except })
         }

@@ -7,7 +7,7 @@ use policyc_base::{Diagnostic, Span, Spanned};
 
 use super::{Context, cidr, kubernetes, ports};
 use crate::codes;
-use crate::labels::{LabelSelector, Operator, Requirement};
+use crate::labels::LabelSelector;
 use crate::network::doc::{
     ClusterDoc, ClusterKind, ClusterPeerDoc, ClusterPortDoc, ClusterRuleDoc, ListDoc, PodsDoc,
 };
@@ -274,9 +274,7 @@ fn namespaces_of(doc: &SelectorDoc, cx: &mut Context<'_>) -> LabelSelector {
         return selector;
     }
     selector.requirements.pop();
-    let asks_for_absence =
-        |r: &Requirement| matches!(r.operator, Operator::NotIn(_) | Operator::DoesNotExist);
-    if selector.requirements.iter().all(asks_for_absence) {
+    if selector.asks_for_absence_only() {
         let message = "whoever is in no namespace is among these: hosts and the world";
         let help = "add a label that the namespaces have";
         cx.warn(codes::NAMESPACES_ABSENT, doc.span, message, help);

@@ -107,10 +107,14 @@ fn is_judged(
 }
 
 fn peers(rule: &KubernetesRuleDoc, namespace: &str, cx: &mut Context<'_>) -> Peers {
-    if rule.peers.is_empty() {
+    let Some(list) = &rule.peers else { return Peers::Any };
+    if list.is_empty {
+        let message = format!("`{}: []` is everybody, as if it was left out", list.name);
+        let help = "name the peers; no rule at all is nobody";
+        cx.warn(codes::PEERS_IMPLICIT, list.key, message, help);
         return Peers::Any;
     }
-    Peers::OneOf(rule.peers.iter().filter_map(|p| peer(p, namespace, cx)).collect())
+    Peers::OneOf(list.items.iter().filter_map(|p| peer(p, namespace, cx)).collect())
 }
 
 fn peer(doc: &KubernetesPeerDoc, namespace: &str, cx: &mut Context<'_>) -> Option<Peer> {

@@ -63,6 +63,12 @@ pub(super) fn cilium(doc: &PortDoc, cx: &mut Context<'_>) -> Found {
     match doc.port.as_ref().and_then(|port| read_port(port, cx)) {
         Some(Port::Number(number)) => {
             let (first, last) = cilium_range(number, doc.end_port, cx);
+            if number.value == 0 && doc.end_port.is_none() && protocols == Some(ANY) {
+                let message = "port 0 stands for every port of TCP, UDP and SCTP: ICMP and other \
+                               protocols have none";
+                let help = "leave out `toPorts` for every protocol, or name the protocols";
+                cx.warn(codes::PORTS_NOT_ICMP, number.span, message, help);
+            }
             all(protocols, first, last)
         }
         Some(Port::Name(name)) => {
@@ -142,6 +148,11 @@ fn transport(
 fn read_port(text: &Spanned<String>, cx: &mut Context<'_>) -> Option<Port> {
     let port = text.value.as_str();
     if is_service_name(port) {
+        if let Some(number) = prefixed_number(port) {
+            let message = format!("`{port}` is a name, and not port {number}");
+            let help = format!("write `\"{number}\"`");
+            cx.warn(codes::PORT_LOOKS_NUMERIC, text.span, message, &help);
+        }
         return Some(Port::Name(port.to_owned()));
     }
     let octal = port.len() > 1 && port.starts_with('0');
@@ -158,6 +169,18 @@ fn read_port(text: &Spanned<String>, cx: &mut Context<'_>) -> Option<Port> {
         cx.warn(codes::PORT_OCTAL, text.span, message, &help);
     }
     Some(Port::Number(Spanned::new(value, text.span)))
+}
+
+/// The number that a name is in other languages: `0x50`, `0b101`, `0o17`.
+fn prefixed_number(name: &str) -> Option<u16> {
+    let (prefix, digits) = name.split_at_checked(2)?;
+    let radix = match prefix.to_ascii_lowercase().as_str() {
+        "0x" => 16,
+        "0o" => 8,
+        "0b" => 2,
+        _ => return None,
+    };
+    u16::from_str_radix(digits, radix).ok()
 }
 
 /// A port by name in any of the protocols that have ports.

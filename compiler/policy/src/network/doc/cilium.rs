@@ -7,22 +7,17 @@ use policyc_base::{Diagnostic, Sink, Spanned};
 use super::peers::{self, PeerNames};
 use super::unsupported::{self, reject};
 use super::{
-    CiliumDoc, EntryDoc, IcmpDoc, IcmpRuleDoc, ListDoc, Meta, PortDoc, PortRuleDoc, RuleDoc,
-    Section,
+    CiliumDoc, EntryDoc, IcmpDoc, IcmpRuleDoc, ListDoc, PortDoc, PortRuleDoc, RuleDoc, Section,
+    head,
 };
 use crate::codes;
 use crate::network::types::{Direction, PerDirection};
+use crate::selector;
 use crate::yaml::{Fields, Node, Resolved, Value, decode};
-use crate::{meta, selector};
 
 /// Reads the document; `None` if it is no map.
 pub(in crate::network) fn read(node: &Node, sink: &mut Sink) -> Option<CiliumDoc> {
-    let mut fields = Fields::of(node, "a policy", sink)?;
-    fields.take("apiVersion");
-    fields.take("kind");
-    fields.take("status");
-    let meta = meta::read(&mut fields, sink);
-    let meta = meta.map_or_else(|| Meta::unnamed(fields.start()), |(meta, _)| meta);
+    let (meta, mut fields) = head::read(node, "a policy", sink)?;
     let mut rules = Vec::new();
     let spec = fields.take("spec");
     if let Some(spec) = spec {

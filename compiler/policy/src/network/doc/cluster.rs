@@ -7,12 +7,11 @@
 
 use policyc_base::{Diagnostic, Sink, Span, Spanned};
 
-use super::{ListDoc, Meta, cilium};
+use super::{ListDoc, Meta, cilium, head};
 use crate::codes;
 use crate::network::types::{Direction, PerDirection};
-use crate::selector::SelectorDoc;
+use crate::selector::{self, SelectorDoc};
 use crate::yaml::{Fields, Node, decode};
-use crate::{meta, selector};
 
 /// Which of the three kinds a document is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -110,16 +109,7 @@ pub(in crate::network) fn read(
     kind: ClusterKind,
     sink: &mut Sink,
 ) -> Option<ClusterDoc> {
-    let mut fields = Fields::of(node, "a policy", sink)?;
-    fields.take("apiVersion");
-    fields.take("kind");
-    fields.take("status");
-    let meta = meta::read(&mut fields, sink);
-    let meta = meta.map_or_else(|| Meta::unnamed(fields.start()), |(meta, _)| meta);
-    fields.require("spec", sink);
-    let spec = fields.fields("spec", "`spec`", sink);
-    fields.finish(sink);
-    let mut spec = spec?;
+    let (meta, mut spec) = head::with_spec(node, "a policy", sink)?;
     let tier = (kind == ClusterKind::Cluster).then(|| required_text(&mut spec, "tier", sink));
     let priority = (kind != ClusterKind::Baseline).then(|| priority(&mut spec, sink));
     spec.require("subject", sink);

@@ -3,24 +3,15 @@
 use policyc_base::{Sink, Spanned};
 
 use super::{
-    CidrDoc, KubernetesDoc, KubernetesPeerDoc, KubernetesRuleDoc, Meta, PortDoc, cilium, peers,
+    CidrDoc, KubernetesDoc, KubernetesPeerDoc, KubernetesRuleDoc, PortDoc, cilium, head, peers,
 };
 use crate::network::types::PerDirection;
+use crate::selector;
 use crate::yaml::{Fields, Node};
-use crate::{meta, selector};
 
 /// Reads the document; `None` if it has no `spec`.
 pub(in crate::network) fn read(node: &Node, sink: &mut Sink) -> Option<KubernetesDoc> {
-    let mut fields = Fields::of(node, "a network policy", sink)?;
-    fields.take("apiVersion");
-    fields.take("kind");
-    fields.take("status");
-    let meta = meta::read(&mut fields, sink);
-    let meta = meta.map_or_else(|| Meta::unnamed(fields.start()), |(meta, _)| meta);
-    fields.require("spec", sink);
-    let spec = fields.fields("spec", "`spec`", sink);
-    fields.finish(sink);
-    let mut spec = spec?;
+    let (meta, mut spec) = head::with_spec(node, "a network policy", sink)?;
     let pod_selector = selector::field(&mut spec, "podSelector", sink);
     let policy_types = texts(&mut spec, "policyTypes", sink);
     let ingress = rules(&mut spec, "ingress", "from", sink);
@@ -48,8 +39,7 @@ fn rules(
 
 fn rule(node: &Node, peers: &'static str, sink: &mut Sink) -> Option<KubernetesRuleDoc> {
     let mut fields = Fields::of(node, "a rule", sink)?;
-    let items = fields.list(peers, sink).unwrap_or(&[]);
-    let peers = items.iter().filter_map(|item| peer(item, sink)).collect();
+    let peers = cilium::list(&mut fields, peers, sink, peer);
     let items = fields.list("ports", sink).unwrap_or(&[]);
     let ports = items.iter().filter_map(|item| port(item, sink)).collect();
     let span = fields.span;

@@ -5,6 +5,7 @@
 
 mod cilium;
 mod cluster;
+mod head;
 mod kubernetes;
 mod peers;
 mod unsupported;
@@ -200,7 +201,7 @@ pub struct KubernetesRuleDoc {
     /// Where it begins.
     pub span: Span,
     /// `from` or `to`.
-    pub peers: Vec<KubernetesPeerDoc>,
+    pub peers: Option<ListDoc<KubernetesPeerDoc>>,
     /// `ports`.
     pub ports: Vec<PortDoc>,
 }

@@ -5,14 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use policyc_base::{Diagnostic, Origin, OriginTable, Sink, Span};
+use policyc_base::{Diagnostic, Origin, OriginTable, Severity, Sink, Span};
 
+use super::candidates::Candidates;
 use super::cover;
 use crate::codes;
 use crate::network::types::{Dialect, Direction, Entry, EntryVerdict, Peers, Ports, Rule, Tier};
 
 /// Most pairs of rules that are looked at, so that the work stays bounded. Beyond
-/// them nothing more is found.
+/// them nothing more is found, and P0544 says so.
 const PAIRS: usize = 4_000_000;
 
 /// Most narrower rules that are pointed to.
@@ -20,9 +21,9 @@ const SHOWN: usize = 3;
 
 /// An entry with the rule it is of.
 #[derive(Clone, Copy)]
-struct Placed<'a> {
-    rule: &'a Rule,
-    entry: &'a Entry,
+pub(super) struct Placed<'a> {
+    pub(super) rule: &'a Rule,
+    pub(super) entry: &'a Entry,
 }
 
 /// A rule that decides nothing, and the one that decides in its stead.
@@ -32,10 +33,18 @@ struct Shadow<'a> {
     narrow: Placed<'a>,
 }
 
+/// What was found.
+#[derive(Default)]
+struct Found<'a> {
+    shadows: Vec<Shadow<'a>>,
+    /// The first rule that was not held against the others, and how many were not.
+    left: Option<(Placed<'a>, usize)>,
+}
+
 /// The rules that decide nothing: the origin of each, behind that of the rule which
 /// decides in its stead. Without any of them no verdict is another, whoever there is.
 pub fn shadows(rules: &[Rule], dialect: Dialect) -> Vec<(Origin, Origin)> {
-    let found = find(rules, dialect);
+    let found = find(rules, dialect, PAIRS).shadows;
     found.iter().map(|s| (s.broad.entry.origin, s.narrow.entry.origin)).collect()
 }
 
@@ -43,8 +52,20 @@ pub fn shadows(rules: &[Rule], dialect: Dialect) -> Vec<(Origin, Origin)> {
 /// otherwise (P0540), and of those that a broader rule of the same kind makes useless
 /// (P0541).
 pub fn shadowed(rules: &[Rule], dialect: Dialect, origins: &OriginTable, sink: &mut Sink) {
+    shadowed_within(PAIRS, rules, dialect, origins, sink);
+}
+
+/// The same, looking at no more than so many pairs of rules.
+pub fn shadowed_within(
+    pairs: usize,
+    rules: &[Rule],
+    dialect: Dialect,
+    origins: &OriginTable,
+    sink: &mut Sink,
+) {
     let mut useless: BTreeMap<Origin, Vec<Shadow<'_>>> = BTreeMap::new();
-    for shadow in find(rules, dialect) {
+    let found = find(rules, dialect, pairs);
+    for shadow in found.shadows {
         let Shadow { broad, narrow } = shadow;
         if broad.entry.verdict != narrow.entry.verdict {
             report_shadow(&narrow, &broad, origins, sink);
@@ -53,10 +74,13 @@ pub fn shadowed(rules: &[Rule], dialect: Dialect, origins: &OriginTable, sink: &
         }
     }
     useless.values().for_each(|of_one| report_useless(of_one, origins, sink));
+    if let Some((first, count)) = found.left {
+        report_left(&first, count, origins, sink);
+    }
 }
 
-fn find(rules: &[Rule], dialect: Dialect) -> Vec<Shadow<'_>> {
-    let mut found = Vec::new();
+fn find(rules: &[Rule], dialect: Dialect, most: usize) -> Found<'_> {
+    let mut found = Found::default();
     let mut pairs = 0;
     for direction in Direction::BOTH {
         let all: Vec<Placed<'_>> = rules
@@ -65,15 +89,21 @@ fn find(rules: &[Rule], dialect: Dialect) -> Vec<Shadow<'_>> {
             .filter(|placed| placed.entry.direction == direction && !is_empty(placed.entry))
             .collect();
         let passes = passes(&all);
-        for narrow in &all {
-            pairs += all.len();
-            if pairs > PAIRS {
-                return found;
+        let candidates = Candidates::new(&all);
+        for (at, narrow) in all.iter().enumerate() {
+            if pairs >= most {
+                let (first, count) = found.left.unwrap_or((*narrow, 0));
+                found.left = Some((first, count + all.len() - at));
+                break;
             }
-            let decides = |broad: &&Placed<'_>| {
+            let mut decides = |broad: &&usize| {
+                pairs += 1;
+                let broad = &all[**broad];
                 includes(broad, narrow, dialect) && comes_first(broad, narrow, &passes)
             };
-            found.extend(all.iter().find(decides).map(|b| Shadow { broad: *b, narrow: *narrow }));
+            let firsts = candidates.of(narrow).filter_map(|list| list.iter().find(&mut decides));
+            let first = firsts.min().map(|at| all[*at]);
+            found.shadows.extend(first.map(|broad| Shadow { broad, narrow: *narrow }));
         }
     }
     found
@@ -160,6 +190,14 @@ fn report_shadow(narrow: &Placed<'_>, broad: &Placed<'_>, origins: &OriginTable,
     let finding = Diagnostic::warning(codes::SHADOWED, here, message);
     let finding = finding.with_label(there, "this rule is asked first");
     sink.push(finding.with_help("narrow the other rule, or leave this one out"));
+}
+
+fn report_left(first: &Placed<'_>, count: usize, origins: &OriginTable, sink: &mut Sink) {
+    let Some(here) = start(first, origins) else { return };
+    let message = format!("{count} rules, this one first, were not held against all others");
+    let finding = Diagnostic::warning(codes::NOT_COMPARED, here, message);
+    let finding = finding.with_severity(Severity::Note);
+    sink.push(finding.with_help("check fewer policies at once to find those that decide nothing"));
 }
 
 /// Reports a broad rule once, with all that it makes useless.
