@@ -32,14 +32,23 @@ pub(crate) fn denies(count: usize) -> String {
 
 /// Policies that allow one application to another.
 pub(crate) fn by_labels(count: usize) -> String {
+    by_labels_among(count, APPS)
+}
+
+/// As many policies, each about another application.
+pub(crate) fn by_labels_of(count: usize) -> String {
+    by_labels_among(count, count)
+}
+
+fn by_labels_among(count: usize, apps: usize) -> String {
     let policy = |i: usize| {
         let rule = format!(
             "  ingress:\n  - fromEndpoints: [{{matchLabels: {{app: a{}}}}}]\n    \
              toPorts: [{{ports: [{{port: \"{}\", protocol: TCP}}]}}]\n",
-            (i + 1) % APPS,
+            (i + 1) % apps,
             8000 + i % 53
         );
-        cilium(&format!("p{i}"), &format!("a{}", i % APPS), &rule)
+        cilium(&format!("p{i}"), &format!("a{}", i % apps), &rule)
     };
     (0..count).map(policy).collect()
 }
@@ -75,4 +84,31 @@ pub(crate) fn workloads(count: usize, apps: usize) -> String {
         )
     };
     (0..count).map(workload).collect()
+}
+
+/// Ten nodes, and as many services with a node port each, of as many applications: as
+/// many addresses and ports at which something stands for something else.
+pub(crate) fn node_ports(count: usize) -> String {
+    let node = |i: usize| {
+        format!(
+            "{{apiVersion: v1, kind: Node, metadata: {{name: n{i}}}, status: {{addresses: \
+             [{{type: InternalIP, address: 192.0.2.{i}}}]}}}}\n---\n"
+        )
+    };
+    let service = |i: usize| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: s{i}, namespace: shop}}\n\
+             spec: {{clusterIP: 10.96.{}.{}, selector: {{app: a{i}}}, \
+             ports: [{{port: 80, nodePort: {}}}]}}\n---\n",
+            i / 256,
+            i % 256,
+            30_000 + i
+        )
+    };
+    (0..10).map(node).chain((0..count).map(service)).collect()
+}
+
+/// A policy for each application that lets it send to some others only.
+pub(crate) fn egress_by_labels(count: usize) -> String {
+    by_labels(count).replace("ingress:", "egress:").replace("fromEndpoints", "toEndpoints")
 }

@@ -269,6 +269,9 @@ fn parts(
 struct Cells {
     interned: IndexMap<Vec<Cell>, ()>,
     decisions: IndexSet<Decision>,
+    /// The rows of services, by the row of their address without them and by the cells
+    /// in which they differ from it.
+    services: HashMap<(Row, Vec<(PortClass, Cell)>), Row>,
 }
 
 impl Cells {
@@ -286,7 +289,7 @@ impl Cells {
             Decision::plain(false, Why::Fragment),
             Decision::plain(true, Why::Neighbour),
         ]);
-        Self { interned: IndexMap::new(), decisions }
+        Self { interned: IndexMap::new(), decisions, services: HashMap::new() }
     }
 
     fn rows(
@@ -317,25 +320,44 @@ impl Cells {
         RowTable { address_classes: classes.of_addresses.len() + profiles.len(), rows }
     }
 
-    /// The row of services: at their ports what all backends' cells come to.
+    /// The row of services: at their ports what all backends' cells come to. Services
+    /// that differ from an address in the same cells have one row, which is made once.
     fn service(&mut self, profile: &Profile, plain: &[Row]) -> Row {
-        let cell = |cells: &Self, address: AddressClass, port: PortClass| {
-            let row = cells.interned.get_index(plain[address.index()].index());
-            // INVARIANT: the row was interned, with a cell for each class of ports.
-            row.and_then(|(row, ())| row.get(port.index())).copied()
-        };
-        let base = self.interned.get_index(plain[profile.base.index()].index());
-        let mut cells = base.map(|(cells, ())| cells.clone()).unwrap_or_default();
+        let base = plain[profile.base.index()];
+        let mut differing = Vec::new();
         for (port, backends) in &profile.ports {
-            let backends =
-                backends.iter().filter_map(|(address, port)| cell(self, *address, *port));
+            let backends = backends
+                .iter()
+                .filter_map(|(address, port)| self.at(plain[address.index()], *port));
             let backends: Vec<Cell> = backends.collect();
             let all = backends.into_iter().rev().reduce(|then, first| self.both(first, then));
-            if let (Some(all), Some(cell)) = (all, cells.get_mut(port.index())) {
-                *cell = all;
+            differing
+                .extend(all.filter(|all| self.at(base, *port) != Some(*all)).map(|c| (*port, c)));
+        }
+        if differing.is_empty() {
+            return base;
+        }
+        let key = (base, differing);
+        if let Some(row) = self.services.get(&key) {
+            return *row;
+        }
+        let cells = self.interned.get_index(base.index());
+        let mut cells = cells.map(|(cells, ())| cells.clone()).unwrap_or_default();
+        for (port, all) in &key.1 {
+            if let Some(cell) = cells.get_mut(port.index()) {
+                *cell = *all;
             }
         }
-        Row::from_index(self.interned.insert_full(cells, ()).0)
+        let row = Row::from_index(self.interned.insert_full(cells, ()).0);
+        self.services.insert(key, row);
+        row
+    }
+
+    /// The cell of a row at a class of ports. INVARIANT: the row was interned, with a
+    /// cell for each class of ports.
+    fn at(&self, row: Row, port: PortClass) -> Option<Cell> {
+        let (cells, ()) = self.interned.get_index(row.index())?;
+        cells.get(port.index()).copied()
     }
 
     /// What two cells come to that both must allow: the first of the worst.
@@ -370,9 +392,16 @@ impl Cells {
     ) -> Vec<Row> {
         let speaking = Speaking::new(rules, viewpoint, classes);
         let mut known: HashMap<Vec<usize>, Row> = HashMap::new();
-        let of_class = classes.of_addresses.iter().map(|class| {
+        // Most classes are those that nothing speaks about.
+        let (spoken_of, mut silent) = (speaking.classes(classes), None);
+        let of_class = classes.of_addresses.iter().zip(spoken_of).map(|(class, is_spoken_of)| {
+            if let Some(row) = silent.filter(|_| !is_spoken_of) {
+                return row;
+            }
             let about = speaking.about(class);
-            *known.entry(about).or_insert_with_key(|about| self.row(rules, about, classes))
+            let row = *known.entry(about).or_insert_with_key(|a| self.row(rules, a, classes));
+            silent = silent.or((!is_spoken_of).then_some(row));
+            row
         });
         of_class.collect()
     }

@@ -16,6 +16,8 @@ pub(super) struct Classes<'a> {
     pub(super) bits: &'a Bits,
     /// For each class of addresses the bits that are set, ascending.
     pub(super) of_addresses: Vec<Vec<usize>>,
+    /// For each bit the classes of addresses in which it is set.
+    pub(super) of_bits: Vec<Vec<usize>>,
     /// For each predicate about ports the classes that it matches.
     pub(super) of_ports: Vec<Vec<usize>>,
     /// Number of classes of ports.
@@ -30,13 +32,18 @@ impl<'a> Classes<'a> {
         ports: &PortClasses,
     ) -> Self {
         let of_addresses = addresses.iter().map(|class| class.iter().collect());
+        let of_addresses: Vec<Vec<usize>> = of_addresses.collect();
+        let count = of_addresses.iter().flatten().max().map_or(0, |last| last + 1);
+        let mut of_bits = vec![Vec::new(); count];
+        for (class, bits) in of_addresses.iter().enumerate() {
+            bits.iter().for_each(|bit| of_bits[*bit].push(class));
+        }
         let mut of_ports = vec![Vec::new(); predicates.ports.len()];
         for (class, signature) in ports.signatures.iter().enumerate() {
             // INVARIANT: signatures are sets of predicates.
             signature.iter().for_each(|predicate| of_ports[predicate].push(class));
         }
-        let of_addresses = of_addresses.collect();
-        Self { bits, of_addresses, of_ports, port_classes: ports.signatures.len() }
+        Self { bits, of_addresses, of_bits, of_ports, port_classes: ports.signatures.len() }
     }
 }
 
@@ -52,6 +59,15 @@ impl Speaking {
             by_bit.entry(classes.bits.bit(viewpoint, entry.peers)).or_default().push(at);
         }
         Self { by_bit }
+    }
+
+    /// For each class of addresses whether any entry speaks about it.
+    pub(super) fn classes(&self, classes: &Classes<'_>) -> Vec<bool> {
+        let mut spoken_of = vec![false; classes.of_addresses.len()];
+        let lists = self.by_bit.keys().filter_map(|bit| classes.of_bits.get(*bit));
+        // INVARIANT: the lists hold classes.
+        lists.flatten().for_each(|class| spoken_of[*class] = true);
+        spoken_of
     }
 
     /// The entries that speak about a class, in the order they are asked; `class` is
