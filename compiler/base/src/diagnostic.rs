@@ -184,9 +184,11 @@ impl Sink {
     }
 
     /// The findings by place, so that output does not depend on the order in
-    /// which checks ran; those without a place come last.
+    /// which checks ran; those without a place come last. One that was left twice, by two
+    /// readers of one text, is there once.
     pub fn into_sorted(mut self) -> Vec<Diagnostic> {
         self.diagnostics.sort_by_key(|d| (d.span.is_none(), d.span, d.code));
+        self.diagnostics.dedup();
         self.diagnostics
     }
 }

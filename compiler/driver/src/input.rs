@@ -52,7 +52,8 @@ pub enum InputError {
     },
 }
 
-/// Reads every named file into the map, in order.
+/// Reads every named file into the map, in order. One that is there already is not read
+/// again: it is the same file.
 ///
 /// # Errors
 /// The first file that cannot be read.
@@ -64,7 +65,7 @@ pub fn read_all(
     let mut ids = Vec::new();
     for path in paths {
         if path.as_os_str() == "-" {
-            ids.push(read_stdin(sources)?);
+            ids.push(known("-", sources).map_or_else(|| read_stdin(sources), Ok)?);
         } else if path.is_dir() {
             let mut files = Vec::new();
             list_folder(path, recursive, &mut files)?;
@@ -110,7 +111,15 @@ pub fn read_text(path: &Path) -> Result<String, InputError> {
 }
 
 fn read_file(path: &Path, sources: &mut SourceMap) -> Result<FileId, InputError> {
-    Ok(sources.add(display(path), read_text(path)?))
+    let name = display(path);
+    match known(&name, sources) {
+        Some(file) => Ok(file),
+        None => Ok(sources.add(name, read_text(path)?)),
+    }
+}
+
+fn known(name: &str, sources: &SourceMap) -> Option<FileId> {
+    sources.iter().find(|(_, file)| file.name == name).map(|(id, _)| id)
 }
 
 fn read_stdin(sources: &mut SourceMap) -> Result<FileId, InputError> {

@@ -19,7 +19,7 @@ use policyc_decision::network::NetworkDecision;
 use policyc_decision::tracing::EventDecision;
 use policyc_decision::{network as network_decision, tracing as tracing_decision};
 use policyc_policy::inventory::{self, Inventory};
-use policyc_policy::network::{self, Dialect};
+use policyc_policy::network::{self, Dialect, Reading};
 use policyc_policy::tracing::{self, TracingDoc, TracingPolicy};
 use policyc_target::Profile;
 
@@ -66,8 +66,11 @@ pub struct Policy {
 pub fn read(session: &mut Session, input: &Input) -> Policy {
     let Session { sources, origins, sink } = session;
     let (files, dialect) = (&input.policies, input.dialect);
-    let policies = policyc_policy::load(sources, files, dialect, origins, sink);
-    let mut inventory = inventory::load(sources, &input.inventory, sink);
+    let mixed: Vec<FileId> =
+        files.iter().filter(|file| input.inventory.contains(file)).copied().collect();
+    let mut inventory = inventory::load_beside(sources, &input.inventory, &mixed, sink);
+    let reading = Reading { mixed: &mixed, dialect, cluster: &inventory.cluster };
+    let policies = policyc_policy::load_as(sources, files, reading, origins, sink);
     policies.groups.iter().cloned().for_each(|group| inventory.groups.add(group, sink));
     if !input.inventory.is_empty() {
         network::lint::unmatched(&policies.network, &inventory, origins, sink);

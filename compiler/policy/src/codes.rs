@@ -91,6 +91,7 @@ codes! {
     SERVICE_ADDRESS_TWICE = "P0409", "two services have the same address and port";
     GROUP_UNRESOLVED = "P0410", "nothing says what a cloud provider's group is";
     RESERVED_INVALID = "P0411", "no identity of this name is reserved";
+    ACCOUNT_UNKNOWN = "P0412", "the service account is not there";
 
     PORT_REVERSED = "P0501", "the port range ends before it begins";
     PORT_ZERO = "P0502", "port 0 stands for every port";

@@ -34,6 +34,18 @@ pub enum Role {
     Test,
 }
 
+impl Role {
+    /// Whether an inventory reads it, or counts it and skips it.
+    pub const fn is_inventory(self) -> bool {
+        matches!(self, Self::Group | Self::Inventory | Self::Controller | Self::Ignored)
+    }
+
+    /// Whether it says what is to be enforced.
+    pub const fn is_policy(self) -> bool {
+        !self.is_inventory() && !matches!(self, Self::Test)
+    }
+}
+
 /// One kind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Kind {
@@ -84,7 +96,7 @@ pub const ALL: &[Kind] = &[
     kind("Pod", "", &["v1"], Role::Inventory),
     kind("Node", "", &["v1"], Role::Inventory),
     kind("Service", "", &["v1"], Role::Inventory),
-    kind("ServiceAccount", "", &["v1"], Role::Ignored),
+    kind("ServiceAccount", "", &["v1"], Role::Inventory),
     kind("Endpoints", "", &["v1"], Role::Ignored),
     kind("ConfigMap", "", &["v1"], Role::Ignored),
     kind("Secret", "", &["v1"], Role::Ignored),

@@ -36,8 +36,8 @@ pub const CIDR_GROUP_NAME: &str = "io.cilium.policy.cidrgroupname/";
 pub const EXTERNAL_GROUP: &str = "extgrp.cilium.io/";
 /// The key of its cluster.
 pub const CLUSTER: &str = "io.cilium.k8s.policy.cluster";
-/// The cluster that an inventory is about.
-pub const LOCAL_CLUSTER: &str = "default";
+/// What a cluster is called that nobody named, as in Cilium.
+pub const DEFAULT_CLUSTER: &str = "default";
 
 /// One label.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

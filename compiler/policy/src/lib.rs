@@ -14,4 +14,4 @@ mod selector;
 pub mod tracing;
 pub mod yaml;
 
-pub use load::{Policies, load};
+pub use load::{Policies, load, load_as};

@@ -8,7 +8,7 @@ use crate::codes;
 use crate::documents;
 use crate::inventory::{self, CidrGroup};
 use crate::kinds::{self, Kind, Role};
-use crate::network::{self, Dialect};
+use crate::network::{self, Dialect, Reading};
 use crate::tracing::{self, TracingDoc};
 
 /// Every policy of a run.
@@ -25,8 +25,9 @@ pub struct Policies {
     pub tracing: Vec<TracingDoc>,
 }
 
-/// Reads policy files. What is wrong goes to `sink`; if that has errors
-/// afterwards, the result is incomplete and fit for nothing but more checks.
+/// Reads policy files of a cluster that has no name of its own. What is wrong goes to
+/// `sink`; if that has errors afterwards, the result is incomplete and fit for nothing
+/// but more checks.
 pub fn load(
     sources: &SourceMap,
     files: &[FileId],
@@ -34,11 +35,25 @@ pub fn load(
     origins: &mut OriginTable,
     sink: &mut Sink,
 ) -> Policies {
+    load_as(sources, files, Reading { dialect, ..Reading::default() }, origins, sink)
+}
+
+/// The same, of any cluster.
+pub fn load_as(
+    sources: &SourceMap,
+    files: &[FileId],
+    reading: Reading<'_>,
+    origins: &mut OriginTable,
+    sink: &mut Sink,
+) -> Policies {
+    let dialect = reading.dialect;
     let mut policies = Policies::default();
     let mut names = Names::default();
     for document in documents::read(sources, files, sink) {
         let Some(kind) = kinds::of(&document, sink) else { continue };
+        let is_mixed = reading.mixed.contains(&document.node.span.file);
         match kind.role {
+            role if is_mixed && role.is_inventory() => {}
             Role::CiliumPolicy
             | Role::ClusterwidePolicy
             | Role::KubernetesPolicy
@@ -46,7 +61,7 @@ pub fn load(
                 let number = policies.documents;
                 policies.documents += 1;
                 let policy =
-                    network::read(&document.node, kind.role, number, dialect, origins, sink);
+                    network::read(&document.node, kind.role, number, reading, origins, sink);
                 let Some((meta, rules)) = policy else { continue };
                 names.add(kind, meta.full_name(), meta.span(), sink);
                 policies.network.extend(rules);
@@ -54,7 +69,7 @@ pub fn load(
             Role::Group => policies.groups.extend(inventory::read_group(&document.node, sink)),
             Role::Inventory | Role::Controller => {
                 let reason = "belongs into the inventory, not among the policies";
-                let help = "give its file with `-i`";
+                let help = "give its file with `-i` too";
                 kinds::reject(&document, codes::KIND_MISPLACED, reason, help, sink);
             }
             Role::Test => {

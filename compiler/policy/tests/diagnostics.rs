@@ -5,9 +5,9 @@
 mod common;
 
 use common::{load_texts, show};
-use policyc_base::{Sink, SourceMap};
-use policyc_policy::inventory;
-use policyc_policy::network::{Dialect, lint};
+use policyc_base::{OriginTable, Sink, SourceMap};
+use policyc_policy::network::{Dialect, Reading, lint};
+use policyc_policy::{inventory, load_as};
 
 fn policy(dialect: Dialect, text: &str) -> Vec<String> {
     let loaded = load_texts(text, "", dialect);
@@ -70,7 +70,7 @@ fn kinds_and_fields() {
         ),
         (
             "{apiVersion: v1, kind: Pod, metadata: {name: x}}".into(),
-            &["P0203 1:24 `Pod` belongs into the inventory, not among the policies | give its file with `-i`"],
+            &["P0203 1:24 `Pod` belongs into the inventory, not among the policies | give its file with `-i` too"],
         ),
         (
             "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Noode}\n- {}\n".into(),
@@ -509,7 +509,7 @@ fn inventories() {
         (
             "{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy}".into(),
             &[
-                "P0203 1:34 `CiliumNetworkPolicy` says nothing about who there is | give its file with `-f`",
+                "P0203 1:34 `CiliumNetworkPolicy` says nothing about who there is | give its file with `-f` too",
             ],
         ),
         (
@@ -522,6 +522,22 @@ fn inventories() {
             &["P0406 3:51 there are two nodes called `n1`"],
         ),
         ("{apiVersion: v1, kind: ConfigMap, whatever: 1}".into(), &[]),
+        (
+            "{apiVersion: policyc.io/v1alpha1, kind: Inventory, complete: true, cluster: Prod_1}".into(),
+            &["P0320 1:77 `Prod_1` is no name of a cluster | write at most 32 lower-case letters, digits and `-`"],
+        ),
+        (
+            "apiVersion: policyc.io/v1alpha1\nkind: Inventory\ncomplete: true\ncluster: prod\n---\n{apiVersion: policyc.io/v1alpha1, kind: Inventory, complete: true, cluster: test}"
+                .into(),
+            &[
+                "P0405 6:62 it is said twice whether the inventory is complete",
+            ],
+        ),
+        (
+            "{apiVersion: v1, kind: ServiceAccount, metadata: {name: billing, namespace: default}}\n".to_owned()
+                + &workload("a", "{serviceAccount: biling}") + &workload("b", "{serviceAccount: billing}"),
+            &["P0412 5:18 warning `default/a` has the service account `biling`, which is not there | did you mean `billing`?"],
+        ),
         (
             "a: [1\n---\nb: \"x".into(),
             &[
@@ -573,6 +589,38 @@ fn what_is_not_compared_is_told() {
     assert_eq!(found(usize::MAX).len(), 1);
     let cut = found(5);
     assert!(cut.iter().any(|line| line.contains(note)), "{cut:?}");
+}
+
+#[test]
+fn a_service_account_that_is_not_there_is_told() {
+    let policy = rule(
+        "endpointSelector: {}\ningress:\n- fromEndpoints: [{matchLabels: {io.cilium.k8s.policy.serviceaccount: biling}}]\n",
+    );
+    let who = "{apiVersion: v1, kind: Pod, metadata: {name: w, namespace: a}, spec: {serviceAccountName: billing}}\n---\n\
+               {apiVersion: v1, kind: ServiceAccount, metadata: {name: billing, namespace: a}}\n";
+    let loaded = load_texts(&policy, who, Dialect::Cilium120);
+    let mut sink = Sink::new();
+    lint::unmatched(&loaded.policies.network, &loaded.inventory, &loaded.origins, &mut sink);
+    let help = sink.iter().map(|d| d.help.as_deref().unwrap_or_default()).collect::<Vec<_>>();
+    assert_eq!(help, ["no service account is called `biling`; did you mean `billing`?"]);
+}
+
+/// What one reader leaves to the other, of a file that is given to both.
+#[test]
+fn a_file_may_hold_policies_and_who_there_is() {
+    let text = rule("endpointSelector: {}\ningress: [{}]")
+        + "---\n{apiVersion: v1, kind: Pod, metadata: {name: w, namespace: a}}\n\
+           ---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: c}}\n\
+           ---\n{apiVersion: cilium.io/v2, kind: CiliumCIDRGroup, metadata: {name: g}, spec: {externalCIDRs: [10.0.0.0/8]}}\n";
+    let mut sources = SourceMap::new();
+    let file = sources.add("both.yaml", text);
+    let (mut origins, mut sink) = (OriginTable::new(), Sink::new());
+    let reading = Reading { mixed: &[file], ..Reading::default() };
+    let policies = load_as(&sources, &[file], reading, &mut origins, &mut sink);
+    let inventory = inventory::load_beside(&sources, &[file], &[file], &mut sink);
+    assert!(sink.is_empty(), "{sink:?}");
+    assert_eq!((policies.documents, policies.groups.len()), (1, 0));
+    assert_eq!((inventory.workloads.len(), inventory.groups.iter().count()), (1, 1));
 }
 
 #[test]

@@ -40,6 +40,21 @@ fn standard_input_is_a_file() {
     assert!(ended.out.contains("[-:7:"), "{}", ended.out);
 }
 
+/// What `kubectl get cnp,pods -o yaml` prints is both; a pod is no policy and a policy
+/// is nobody, and each reader leaves the other's.
+#[test]
+fn one_input_can_be_both() {
+    let pod = "---\n{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop}}\n";
+    let both = format!("{GOOD}{pod}");
+    let ended = run_with_input(&mut policyc(["check", "-f", "-"]), both.as_bytes());
+    assert!(ended.out.contains("P0203"), "{}", ended.out);
+    let ended = run_with_input(&mut policyc(["check", "-f", "-", "-i", "-"]), both.as_bytes());
+    assert_eq!((ended.status, ended.err.as_str()), (Some(0), "nothing found\n"), "{}", ended.out);
+    // What is wrong with the text is said once.
+    let ended = run_with_input(&mut policyc(["check", "-f", "-", "-i", "-"]), b"kind: [");
+    assert_eq!((ended.status, ended.out.matches("P0101").count()), (Some(1), 1), "{}", ended.out);
+}
+
 #[test]
 fn a_folder_is_read_with_its_folders_only_when_asked() {
     let folder = tempfile::tempdir().expect("a folder");

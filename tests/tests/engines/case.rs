@@ -12,8 +12,6 @@ pub(crate) struct Case {
     /// The policies as their engine reads them where it fails open: an empty list of
     /// groups or services, and a service that does not exist, is every peer.
     pub(crate) opened: String,
-    /// Whether an API server would refuse the policies.
-    pub(crate) refused_by_schema: bool,
     /// The inventory as YAML.
     pub(crate) inventory: String,
     /// Whose reading the verdicts are.

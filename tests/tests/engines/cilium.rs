@@ -51,15 +51,46 @@ fn read(case: &Value) -> Case {
     }
     documents.extend(case["cidrGroups"].as_array().into_iter().flatten().cloned());
     let claims = case["flows"].as_array().unwrap().iter().flat_map(|flow| claims(flow, &who));
+    let mut policies = case["policies"].as_array().unwrap().clone();
+    policies.iter_mut().for_each(as_the_schema_wants);
     Case {
         id: text(case, "id").to_owned(),
-        policies: yaml(case["policies"].as_array().unwrap()),
-        opened: yaml(&case::opened(case["policies"].as_array().unwrap())),
-        refused_by_schema: !case["schema"].is_null(),
+        policies: yaml(&policies),
+        opened: yaml(&case::opened(&policies)),
         inventory: yaml(&documents),
         dialect: Dialect::Cilium120,
         all_are_subjects: false,
         claims: claims.collect(),
+    }
+}
+
+/// Writes as an API server's schema takes it what Cilium's engine reads all the same: a
+/// protocol in lower case, an address without a length.
+fn as_the_schema_wants(policy: &mut Value) {
+    match policy {
+        Value::Array(items) => items.iter_mut().for_each(as_the_schema_wants),
+        Value::Object(fields) => fields.iter_mut().for_each(|(name, value)| match name.as_str() {
+            "protocol" => upper_case(value),
+            "fromCIDR" | "toCIDR" => {
+                value.as_array_mut().into_iter().flatten().for_each(with_length);
+            }
+            _ => as_the_schema_wants(value),
+        }),
+        _ => {}
+    }
+}
+
+fn upper_case(protocol: &mut Value) {
+    let known = ["tcp", "udp", "sctp", "any"];
+    if let Some(text) = protocol.as_str().filter(|text| known.contains(text)) {
+        *protocol = json!(text.to_uppercase());
+    }
+}
+
+fn with_length(prefix: &mut Value) {
+    let address = prefix.as_str().and_then(|text| text.parse::<IpAddr>().ok());
+    if let Some(address) = address {
+        *prefix = json!(ipnet::IpNet::from(address).to_string());
     }
 }
 

@@ -44,7 +44,6 @@ fn read(id: String, step: &Value) -> Case {
         id,
         policies: text(step, "policiesYAML").to_owned(),
         opened: text(step, "policiesYAML").to_owned(),
-        refused_by_schema: false,
         inventory: yaml(&documents),
         dialect: Dialect::Kubernetes,
         all_are_subjects: true,

@@ -52,7 +52,9 @@ pub(super) fn pod(node: &Node, sink: &mut Sink) -> Option<Pod> {
     let text = |f: &mut Option<Fields<'_>>, name, sink: &mut Sink| {
         f.as_mut().and_then(|f| f.string(name, sink)).map(|s| s.value.to_owned())
     };
-    let service_account = text(&mut spec, "serviceAccountName", sink);
+    // The older name of the field; both are written today.
+    let older = text(&mut spec, "serviceAccount", sink);
+    let service_account = text(&mut spec, "serviceAccountName", sink).or(older);
     let node = text(&mut spec, "nodeName", sink);
     let host_network = spec.as_mut().and_then(|f| f.boolean("hostNetwork", sink));
     let ports = spec.as_mut().map(|f| container_ports(f, sink)).unwrap_or_default();

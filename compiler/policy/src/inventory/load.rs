@@ -1,7 +1,7 @@
 //! From documents to the inventory. Namespaces and nodes may be written after
 //! the workloads that refer to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use policyc_base::{Diagnostic, FileId, Sink, SourceMap, Span, Spanned};
@@ -12,7 +12,7 @@ use super::ports::PortNames;
 use super::service_doc::{self, ServiceDoc, SliceDoc};
 use super::workload::{self, WorkloadDoc};
 use super::{CidrGroup, Identity, Inventory, Node, NodeId, Workload};
-use super::{endpoints, external, groups, template};
+use super::{accounts, endpoints, external, groups, template};
 use crate::codes;
 use crate::documents::{self, Document};
 use crate::kinds::{self, Role};
@@ -28,9 +28,21 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
 /// Reads inventory files. What is wrong goes to `sink`.
 pub fn load(sources: &SourceMap, files: &[FileId], sink: &mut Sink) -> Inventory {
+    load_beside(sources, files, &[], sink)
+}
+
+/// The same; the `mixed` ones of the files are also read as policies, and what belongs
+/// there is left to that.
+pub fn load_beside(
+    sources: &SourceMap,
+    files: &[FileId],
+    mixed: &[FileId],
+    sink: &mut Sink,
+) -> Inventory {
     let mut loader = Loader::default();
     for document in documents::read(sources, files, sink) {
-        loader.read(&document, sink);
+        let is_mixed = mixed.contains(&document.node.span.file);
+        loader.read(&document, is_mixed, sink);
     }
     loader.resolve(sink)
 }
@@ -46,15 +58,18 @@ struct Loader {
     services: Vec<ServiceDoc>,
     slices: Vec<SliceDoc>,
     groups: Vec<CidrGroup>,
+    accounts: BTreeSet<String>,
     complete: Option<Spanned<bool>>,
+    cluster: Option<String>,
     management: Option<Management>,
     skipped: BTreeMap<&'static str, usize>,
 }
 
 impl Loader {
-    fn read(&mut self, document: &Document, sink: &mut Sink) {
+    fn read(&mut self, document: &Document, is_mixed: bool, sink: &mut Sink) {
         let Some(kind) = kinds::of(document, sink) else { return };
         match (kind.role, kind.name) {
+            (role, _) if is_mixed && role.is_policy() => {}
             (Role::Ignored, name) => *self.skipped.entry(name).or_default() += 1,
             (Role::Group, _) => self.groups.extend(groups::read(&document.node, sink)),
             (_, "Groups") => self.groups.extend(external::read(&document.node, sink)),
@@ -65,18 +80,20 @@ impl Loader {
                 let read = kubernetes::namespace(&document.node, sink);
                 self.namespaces.extend(read.map(|Namespace { name, labels }| (name, labels)));
             }
+            (_, "ServiceAccount") => self.accounts.extend(accounts::read(&document.node, sink)),
             (_, "Node") => self.hosts.extend(kubernetes::host(&document.node, sink)),
             (_, "Pod") => self.pods.extend(kubernetes::pod(&document.node, sink)),
             (_, "Workload") => self.workloads.extend(workload::workload(&document.node, sink)),
             (_, "Inventory") => {
-                let said = workload::inventory(&document.node, sink);
-                let (complete, management) = said.unwrap_or_default();
-                self.set_complete(complete, sink);
-                self.management = self.management.take().or(management);
+                let said = workload::inventory(&document.node, sink).unwrap_or_default();
+                self.set_complete(said.complete, sink);
+                // A second document of this kind is refused, whatever it says.
+                self.cluster = self.cluster.take().or(said.cluster);
+                self.management = self.management.take().or(said.management);
             }
             _ => {
                 let reason = "says nothing about who there is";
-                let help = "give its file with `-f`";
+                let help = "give its file with `-f` too";
                 kinds::reject(document, codes::KIND_MISPLACED, reason, help, sink);
             }
         }
@@ -95,6 +112,8 @@ impl Loader {
 
     fn resolve(self, sink: &mut Sink) -> Inventory {
         let mut inventory = Inventory {
+            cluster: self.cluster.unwrap_or_else(|| labels::DEFAULT_CLUSTER.to_owned()),
+            service_accounts: self.accounts,
             complete: self.complete.is_some_and(|c| c.value),
             management: self.management,
             skipped: self.skipped,
@@ -117,6 +136,7 @@ impl Loader {
             add_template(pod, &self.namespaces, &mut inventory);
         }
         inventory.port_names = PortNames::new(&inventory.workloads);
+        accounts::check(&inventory, sink);
         endpoints::add(self.services, self.slices, &mut inventory, sink);
         for group in self.groups {
             inventory.groups.add(group, sink);
@@ -210,7 +230,13 @@ fn add_pod(
         return;
     }
     let workload = Workload {
-        labels: derive(&pod.meta, pod.labels, pod.service_account.as_deref(), namespaces),
+        labels: derive(
+            &pod.meta,
+            pod.labels,
+            pod.service_account.as_deref(),
+            namespaces,
+            &inventory.cluster,
+        ),
         addresses: owners.claim(&name, pod.addresses, sink),
         ports: pod.ports,
         nodes,
@@ -238,7 +264,13 @@ fn add_workload(
     let nodes = hosts.filter(|(_, node)| is_local(node)).map(|(id, _)| id).collect();
     let labels = match doc.reserved {
         Some(name) => [Label::reserved(name)].into_iter().collect(),
-        None => derive(&doc.meta, doc.labels, doc.service_account.as_deref(), namespaces),
+        None => derive(
+            &doc.meta,
+            doc.labels,
+            doc.service_account.as_deref(),
+            namespaces,
+            &inventory.cluster,
+        ),
     };
     let workload = Workload {
         labels,
@@ -260,7 +292,13 @@ fn add_template(pod: Pod, namespaces: &BTreeMap<String, Vec<Label>>, inventory: 
         return;
     }
     let workload = Workload {
-        labels: derive(&pod.meta, pod.labels, pod.service_account.as_deref(), namespaces),
+        labels: derive(
+            &pod.meta,
+            pod.labels,
+            pod.service_account.as_deref(),
+            namespaces,
+            &inventory.cluster,
+        ),
         addresses: Vec::new(),
         ports: pod.ports,
         nodes: Vec::new(),
@@ -304,6 +342,7 @@ fn derive(
     own: Vec<Label>,
     service_account: Option<&str>,
     namespaces: &BTreeMap<String, Vec<Label>>,
+    cluster: &str,
 ) -> Labels {
     let namespace = namespace_of(meta);
     let known = namespaces.get(namespace).cloned();
@@ -315,7 +354,7 @@ fn derive(
     let derived = [
         Label::k8s(labels::NAMESPACE, namespace),
         Label::k8s(labels::SERVICE_ACCOUNT, service_account.unwrap_or(DEFAULT)),
-        Label::k8s(labels::CLUSTER, labels::LOCAL_CLUSTER),
+        Label::k8s(labels::CLUSTER, cluster),
     ];
     own.into_iter().chain(prefixed).chain(derived).collect()
 }

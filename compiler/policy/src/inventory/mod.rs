@@ -4,6 +4,7 @@
 //! unique.
 //! Does not know: policies.
 
+mod accounts;
 mod by_label;
 mod endpoints;
 mod external;
@@ -29,7 +30,7 @@ pub use by_label::ByLabel;
 pub(crate) use external::reference as group_reference;
 pub(crate) use groups::read as read_group;
 pub use groups::{CidrGroup, Groups};
-pub use load::load;
+pub use load::{load, load_beside};
 pub use management::Management;
 use ports::PortNames;
 pub use service::{Backend, Endpoint, Service, ServicePort, Services};
@@ -131,6 +132,11 @@ pub struct Inventory {
     pub nodes: PrimaryMap<NodeId, Node>,
     /// Whether nobody is missing, so that a selector that matches nobody is wrong.
     pub complete: bool,
+    /// The name of the cluster that it is about.
+    pub cluster: String,
+    /// The service accounts that there are, as `namespace/name`; not all of them where
+    /// the inventory has none of a namespace.
+    pub service_accounts: BTreeSet<String>,
     /// From where hosts are administered, if that is said.
     pub management: Option<Management>,
     /// How many documents of kinds that do not matter were skipped.

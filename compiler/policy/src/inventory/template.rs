@@ -19,7 +19,10 @@ pub(super) fn read(node: &Node, sink: &mut Sink) -> Option<Pod> {
     let labels = template.fields("metadata", "a template's `metadata`", sink);
     let labels = labels.and_then(|mut metadata| metadata.map("labels", sink));
     let mut pod = template.fields("spec", "a template's `spec`", sink);
-    let account = pod.as_mut().and_then(|pod| pod.string("serviceAccountName", sink));
+    let mut account = |name| pod.as_mut().and_then(|pod| pod.string(name, sink));
+    // The older name of the field; both are written today.
+    let older = account("serviceAccount");
+    let account = account("serviceAccountName").or(older);
     let host_network = pod.as_mut().and_then(|pod| pod.boolean("hostNetwork", sink));
     Some(Pod {
         meta: meta?.0,

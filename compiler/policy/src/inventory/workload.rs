@@ -102,19 +102,47 @@ fn attach(spec: &mut Fields<'_>, sink: &mut Sink) -> Option<Attach> {
     found.pop()
 }
 
-/// What the inventory says of itself: whether it is complete, and from where hosts
-/// are administered.
-pub(super) fn inventory(
-    node: &Node,
-    sink: &mut Sink,
-) -> Option<(Option<Spanned<bool>>, Option<Management>)> {
+/// What an inventory says of itself.
+#[derive(Default)]
+pub(super) struct InventoryDoc {
+    /// Whether nobody is missing.
+    pub(super) complete: Option<Spanned<bool>>,
+    /// The name of the cluster.
+    pub(super) cluster: Option<String>,
+    /// From where hosts are administered.
+    pub(super) management: Option<Management>,
+}
+
+pub(super) fn inventory(node: &Node, sink: &mut Sink) -> Option<InventoryDoc> {
     let mut fields = object(node, "an inventory", sink)?;
     if fields.take("metadata").is_some() {
         meta::read(&mut fields, sink);
     }
     fields.require("complete", sink);
     let complete = fields.boolean("complete", sink);
+    let cluster = fields.string("cluster", sink).filter(|name| is_cluster_name(*name, sink));
+    let cluster = cluster.map(|name| name.value.to_owned());
     let management = management::read(&mut fields, sink);
     fields.finish(sink);
-    Some((complete, management))
+    Some(InventoryDoc { complete, cluster, management })
+}
+
+/// Most characters of a cluster's name.
+const LONGEST_CLUSTER: usize = 32;
+
+/// Source: `ValidateClusterName` in `pkg/clustermesh/types/option.go`.
+fn is_cluster_name(name: Spanned<&str>, sink: &mut Sink) -> bool {
+    let text = name.value;
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let valid = (1..=LONGEST_CLUSTER).contains(&text.len())
+        && text.chars().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    if !valid {
+        let message = format!("`{}` is no name of a cluster", shorten(text));
+        let help = "write at most 32 lower-case letters, digits and `-`";
+        let finding = Diagnostic::error(codes::LABEL_INVALID, name.span, message);
+        sink.push(finding.with_help(help));
+    }
+    valid
 }

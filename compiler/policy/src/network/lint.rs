@@ -9,13 +9,16 @@ mod management;
 mod priority;
 mod shadow;
 
+use std::collections::BTreeSet;
+
 use policyc_base::{Diagnostic, Origin, OriginTable, Severity, Sink, Span};
 
 use super::eval::selects;
 use super::types::{Peer, Peers, Rule, Subject};
 use crate::codes;
 use crate::inventory::{ByLabel, Identity, Inventory};
-use crate::labels::{LabelSelector, RESERVED};
+use crate::labels::{LabelSelector, Operator, RESERVED, SERVICE_ACCOUNT};
+use crate::yaml::closest;
 
 pub use idle::idle;
 pub use lockout::lockout;
@@ -36,6 +39,11 @@ pub fn unmatched(rules: &[Rule], inventory: &Inventory, origins: &OriginTable, s
             }
         }
     }
+}
+
+/// The name in `namespace/name`.
+fn name(full: &str) -> &str {
+    full.split_once('/').map_or(full, |(_, name)| name)
 }
 
 struct Lint<'a> {
@@ -82,6 +90,22 @@ impl Lint<'_> {
         if self.inventory.complete {
             finding = finding.with_severity(Severity::Error);
         }
+        if let Some(help) = self.account(selector) {
+            finding = finding.with_help(help);
+        }
         self.sink.push(finding);
+    }
+
+    /// What to say of a service account that is not there.
+    fn account(&self, selector: &LabelSelector) -> Option<String> {
+        let known: BTreeSet<&str> =
+            self.inventory.service_accounts.iter().map(|account| name(account)).collect();
+        let mut requirements = selector.requirements.iter();
+        let wanted = requirements.find(|r| r.is_about(SERVICE_ACCOUNT) && !known.is_empty())?;
+        let Operator::In(values) = &wanted.operator else { return None };
+        let missing = values.iter().find(|value| !known.contains(value.as_str()))?;
+        let near = closest(missing, known.iter().copied());
+        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        Some(format!("no service account is called `{missing}`{near}"))
     }
 }

@@ -26,6 +26,8 @@ pub(super) use kubernetes::check as check_kubernetes;
 /// What every check needs.
 pub(super) struct Context<'a> {
     pub(super) dialect: Dialect,
+    /// The name of the cluster that policies are about.
+    pub(super) cluster: &'a str,
     pub(super) origins: &'a mut OriginTable,
     pub(super) sink: &'a mut Sink,
 }

@@ -59,7 +59,7 @@ pub(super) fn peer(
         }
     }
     if !selector.mentions(labels::CLUSTER) {
-        selector.requirements.push(in_local_cluster());
+        selector.requirements.push(in_cluster(cx.cluster));
     }
     selector
 }
@@ -74,8 +74,8 @@ pub(super) fn in_any_namespace() -> Requirement {
     Requirement::k8s(labels::NAMESPACE, Operator::Exists)
 }
 
-fn in_local_cluster() -> Requirement {
-    Requirement::k8s(labels::CLUSTER, Operator::In(vec![labels::LOCAL_CLUSTER.to_owned()]))
+fn in_cluster(name: &str) -> Requirement {
+    Requirement::k8s(labels::CLUSTER, Operator::In(vec![name.to_owned()]))
 }
 
 /// With two families there are only `world-ipv4` and `world-ipv6`.
