@@ -24,7 +24,7 @@ fn all(policy: String, who: String) -> (NetworkDecision, u32, Vec<String>) {
     lint::unmatched(&policies.network, &inventory, &origins, &mut sink);
     unknown::unknown(&policies.network, &inventory, dialect, &origins, &mut sink);
     let decision = decide(&policies.network, &inventory, dialect, false);
-    lint::idle(&policies.network, &decision.deciding(), dialect, &origins, &mut sink);
+    lint::idle(&policies.network, &decision.deciding(), &inventory, dialect, &origins, &mut sink);
     (decision, policies.documents, sink.iter().map(|d| d.code.to_string()).collect())
 }
 

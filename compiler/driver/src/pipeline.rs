@@ -109,7 +109,8 @@ fn warn_about_idle(session: &mut Session, policy: &Policy, decided: &Decided) {
         return;
     };
     let Session { origins, sink, .. } = session;
-    network::lint::idle(&policy.network, &network.deciding(), policy.dialect, origins, sink);
+    let Policy { network: rules, inventory, dialect, .. } = policy;
+    network::lint::idle(rules, &network.deciding(), inventory, *dialect, origins, sink);
 }
 
 /// This host, as far as the documents ask for it.

@@ -8,7 +8,9 @@ use policyc_base::{Code, Diagnostic, Origin, OriginTable, Sink, Span};
 
 use super::shadows;
 use crate::codes;
-use crate::network::types::{Dialect, Rule};
+use crate::inventory::Inventory;
+use crate::labels::Labels;
+use crate::network::types::{Dialect, Entry, Peer, Peers, Rule};
 
 /// Findings that say already why a rule decides nothing.
 const TOLD: &[Code] = &[
@@ -27,10 +29,11 @@ const TOLD: &[Code] = &[
 
 /// Warns of the entries that are not among `deciding`, those which decide something in
 /// the tables of a complete inventory; but not of what another finding tells already,
-/// nor of what another policy says as well.
+/// of what another policy says as well, nor of peers who have no address yet.
 pub fn idle(
     rules: &[Rule],
     deciding: &BTreeSet<Origin>,
+    inventory: &Inventory,
     dialect: Dialect,
     origins: &OriginTable,
     sink: &mut Sink,
@@ -38,9 +41,15 @@ pub fn idle(
     let shadowed: BTreeSet<Origin> =
         shadows(rules, dialect).into_iter().map(|(_, narrow)| narrow).collect();
     let told = places(sink);
+    let workloads = inventory.workloads.values();
+    let absent = workloads.filter(|w| w.addresses.is_empty()).map(|w| &w.labels);
+    let absent: Vec<&Labels> = absent.collect();
     let mut findings = Vec::new();
     for entry in rules.iter().flat_map(|rule| &rule.entries) {
         if deciding.contains(&entry.origin) || shadowed.contains(&entry.origin) {
+            continue;
+        }
+        if may_be_absent(entry, &absent) {
             continue;
         }
         let Some(span) = origins.get(entry.origin).and_then(|info| info.span) else { continue };
@@ -54,6 +63,19 @@ pub fn idle(
         findings.push(finding.with_help("narrow the others, or leave this one out"));
     }
     findings.into_iter().for_each(|finding| sink.push(finding));
+}
+
+/// Whether a peer may be among workloads without addresses, such as those of a
+/// Deployment, which are not in the tables, or is somebody else tomorrow.
+fn may_be_absent(entry: &Entry, absent: &[&Labels]) -> bool {
+    let Peers::OneOf(peers) = &entry.peers else { return false };
+    peers.iter().any(|peer| match peer {
+        Peer::Endpoints(selector) => absent.iter().any(|labels| selector.matches(labels)),
+        Peer::Entity(_) | Peer::Services(_) => !absent.is_empty(),
+        // Who is in a group changes, and the policy does not.
+        Peer::CidrGroups { .. } => true,
+        Peer::Cidr { .. } | Peer::Nodes { .. } => false,
+    })
 }
 
 /// Where it is told already, labels among it.
