@@ -28,13 +28,14 @@ pub mod artifact;
 pub mod btf;
 pub mod elf;
 pub mod manifest;
+pub mod sets;
 
 pub use artifact::{Artifact, ArtifactError, Digest, Evidence, Finding, Level};
 pub use btf::{Btf, ProgramInfo};
 pub use elf::{ElfError, ObjectError, read_elf, write_elf};
 pub use manifest::{
     AttachHint, Cost, Decision, EventField, EventFieldKind, EventSpec, Limit, Manifest, Outcome,
-    ProgramEntry, Reason, Source, Subject, SubjectKind, Verdict,
+    ProgramEntry, Reason, RuntimeSet, Source, Subject, SubjectKind, Verdict,
 };
 pub use parse::{ParseError, assemble, parse_object};
 pub use print::{Style, print_object, print_program, print_slots};

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::artifact::Digest;
+use crate::sets::Prefix;
 use crate::{Direction, Judges, License, MapSpec, Object, Program, ProgramKind, SourceLine};
 
 /// What an artifact says about itself.
@@ -36,6 +37,9 @@ pub struct Manifest {
     pub decisions: Vec<Decision>,
     /// Whom the artifact holds policy for, ascending by name.
     pub subjects: Vec<Subject>,
+    /// The run-time sets that rules name, by their numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sets: Vec<RuntimeSet>,
     /// What happens to packets of a subject that is not in the artifact.
     pub unknown_subject: Verdict,
     /// Version of the layout of ring buffer events.
@@ -228,6 +232,30 @@ pub struct Subject {
     pub hosts: Option<Vec<String>>,
 }
 
+/// A peer whose addresses change while policy is live.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuntimeSet {
+    /// What it is called in every generation: a number of what it stands for.
+    pub id: u64,
+    /// The group that it stands for.
+    pub group: String,
+    /// Prefixes of the group that are no members.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<Prefix>,
+    /// Its members if nobody says otherwise; ascending.
+    pub members: Vec<Prefix>,
+    /// Addresses that cannot become members: what is said of them is in the tables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub barred: Vec<IpAddr>,
+}
+
+/// The number of what a run-time set stands for; see [`subject_identity`] for its form.
+pub fn set_identity(group: &str, except: &[Prefix]) -> u64 {
+    let except: Vec<_> = except.iter().map(ToString::to_string).collect();
+    subject_identity(&format!("set\0{group}\0{}", except.join("\0")))
+}
+
 /// By what a subject's connections are told from those of others, in every generation:
 /// a number of its name alone, not of a row, which may mean somebody else tomorrow. Names
 /// of workloads have a `/`, names of nodes have none.
@@ -343,6 +371,7 @@ impl Manifest {
             lines: Vec::new(),
             decisions: Vec::new(),
             subjects: Vec::new(),
+            sets: Vec::new(),
             unknown_subject: Verdict::Deny,
             events_layout: 0,
             events: Vec::new(),

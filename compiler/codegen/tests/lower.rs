@@ -63,6 +63,8 @@ fn decision() -> NetworkDecision {
         named_ports: BTreeMap::new(),
         services: BTreeMap::new(),
         group_nets: vec![],
+        sets: vec![],
+        set_of: &|_| None,
         group_labels: &|_| Labels::default(),
         matches: &|_, peers, address| contains(peers, address),
         candidates: &|_| None,

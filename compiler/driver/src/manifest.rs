@@ -3,16 +3,19 @@
 use std::collections::BTreeSet;
 
 use policyc_base::{EntityId, OriginTable, PrimaryMap};
+use policyc_bpf::manifest::set_identity;
 use policyc_bpf::{
     AttachHint, Cost, Decision, Digest, Direction, EventField, EventFieldKind, EventSpec, Limit,
-    Manifest, Outcome, ProgramEntry, Reason as BpfReason, Source, Subject, SubjectKind, Verdict,
+    Manifest, Outcome, ProgramEntry, Reason as BpfReason, RuntimeSet, Source, Subject, SubjectKind,
+    Verdict,
 };
 use policyc_codegen::lower::record::{self, RecordLayout};
-use policyc_decision::network::{self, NetworkDecision, Why, builtin};
+use policyc_codegen::lower::set_tables::prefixes;
+use policyc_decision::network::{self, NetworkDecision, SetMembers, Why, builtin};
 use policyc_decision::tables::{AddressClass, Cell, Row};
 use policyc_decision::tracing::{EventDecision, EventGraph, EventOutcome, HookDecision};
 use policyc_policy::inventory::{Attach, Identity, Inventory};
-use policyc_policy::network::{Dialect, Reason};
+use policyc_policy::network::{Dialect, Reason, RuntimeSet as RuntimeSetOf};
 use policyc_policy::tracing::ArgKind;
 
 use crate::pipeline::Built;
@@ -29,6 +32,8 @@ pub fn manifest(session: &Session, built: &Built) -> Manifest {
     manifest.programs = built.compiled.object.programs.iter().map(ProgramEntry::of).collect();
     if let Some(network) = &built.decided.network {
         manifest.subjects = subjects(network, &policy.inventory);
+        let sets = network.sets.iter().flat_map(|tables| &tables.sets);
+        manifest.sets = sets.map(runtime_set).collect();
         manifest.decisions = {
             let decisions = network.decisions.iter();
             decisions.map(|decision| network_decision(decision, &session.origins)).collect()
@@ -125,8 +130,20 @@ fn subjects(network: &NetworkDecision, inventory: &Inventory) -> Vec<Subject> {
     subjects
 }
 
+fn runtime_set(set: &SetMembers) -> RuntimeSet {
+    let RuntimeSetOf { group, except } = &set.set;
+    let except = prefixes(except);
+    RuntimeSet {
+        id: set_identity(group, &except),
+        group: group.clone(),
+        except,
+        members: prefixes(&set.members),
+        barred: set.barred.clone(),
+    }
+}
+
 /// For each behaviour the directions in which some cell denies, or would. Cells that no packet
-/// meets count too: that errs on the side of judging.
+/// meets count too, and sets that could deny: that errs on the side of judging.
 fn restricted(network: &NetworkDecision) -> Vec<Vec<Direction>> {
     let decides = |cell: &Cell| {
         let decision = &network.decisions[cell.decision.index()];
@@ -137,7 +154,10 @@ fn restricted(network: &NetworkDecision) -> Vec<Vec<Direction>> {
     let classes = network.rows.address_classes;
     let in_direction = |behaviour: usize, is_egress: bool| {
         let first = network.rows.index(behaviour, is_egress, AddressClass::from_index(0));
-        network.rows.rows[first..first + classes].iter().any(|row| denies[*row])
+        let place = 2 * behaviour + usize::from(is_egress);
+        let sets = network.sets.as_ref().and_then(|sets| sets.places.get(place));
+        sets.is_some_and(|place| *place > 0)
+            || network.rows.rows[first..first + classes].iter().any(|row| denies[*row])
     };
     let directions = [(Direction::Ingress, false), (Direction::Egress, true)];
     let of = |behaviour| {

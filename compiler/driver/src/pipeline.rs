@@ -79,6 +79,9 @@ pub fn read(session: &mut Session, input: &Input) -> Policy {
         }
         network::unknown::unknown(&policies.network, &inventory, dialect, origins, sink);
     }
+    if !sink.has_errors() {
+        network::runtime_set::check(&policies.network, &inventory, dialect, origins, sink);
+    }
     let profile = input.profile.clone().map_or_else(|| host_profile(&policies.tracing), Ok);
     let documents = if profile.is_ok() { &policies.tracing[..] } else { &[] };
     let profile = profile.unwrap_or_else(|error| {

@@ -92,6 +92,7 @@ codes! {
     GROUP_UNRESOLVED = "P0410", "nothing says what a cloud provider's group is";
     RESERVED_INVALID = "P0411", "no identity of this name is reserved";
     ACCOUNT_UNKNOWN = "P0412", "the service account is not there";
+    GROUP_DYNAMIC = "P0420", "a rule cannot follow a group that changes while policy is live";
 
     PORT_REVERSED = "P0501", "the port range ends before it begins";
     PORT_ZERO = "P0502", "port 0 stands for every port";

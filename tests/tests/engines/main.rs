@@ -4,7 +4,7 @@
 //! `corpus` holds them against verdicts that other people's engines gave, `random`
 //! against each other on generated policies, `metamorphic` on cases rewritten so
 //! that nothing should change, `packets` on packets that are no flow, `events` on
-//! generated tracing policies, `fixtures` on verdicts that a person stated, `audit` against the oracle with policies
+//! generated tracing policies, `sets` on run-time sets whose members change, `fixtures` on verdicts that a person stated, `audit` against the oracle with policies
 //! taken away, `shadows` with rules taken away that are said to decide nothing.
 //! What was compared is said on standard error, one line a test.
 
@@ -28,6 +28,7 @@ mod policies;
 mod random;
 mod rules;
 mod say;
+mod sets;
 mod shadows;
 mod small;
 mod universe;

@@ -144,7 +144,7 @@ impl Seeded for TestRng {
     }
 }
 
-fn fail(message: impl ToString) -> TestCaseError {
+pub(crate) fn fail(message: impl ToString) -> TestCaseError {
     TestCaseError::fail(message.to_string())
 }
 

@@ -47,19 +47,34 @@ pub(crate) struct RuleCase {
 
 /// Up to four rules of up to six entries.
 pub(crate) fn rules(flows: usize) -> impl Strategy<Value = RuleCase> {
-    let rules = prop::collection::vec(rule(), 1..5);
+    let rules = prop::collection::vec(rule(peers().boxed()), 1..5);
     let audits = prop::array::uniform4(prop::bool::weighted(0.25));
     let parts = (rules, audits, sketches(flows));
     parts.prop_map(|(rules, audits, sketches)| RuleCase { rules, audits, sketches })
 }
 
-fn rule() -> impl Strategy<Value = Rule> {
+/// The same with other peers, and nothing audited.
+pub(crate) fn rules_about(
+    peers: impl Strategy<Value = Peers> + 'static,
+    flows: usize,
+) -> impl Strategy<Value = RuleCase> {
+    let parts = (prop::collection::vec(rule(peers.boxed()), 1..5), sketches(flows));
+    parts.prop_map(|(mut rules, sketches)| {
+        for rule in &mut rules {
+            rule.manner.audit = false;
+            rule.entries.iter_mut().for_each(|entry| entry.audit = false);
+        }
+        RuleCase { rules, audits: [false; POLICIES], sketches }
+    })
+}
+
+fn rule(peers: BoxedStrategy<Peers>) -> impl Strategy<Value = Rule> {
     let subject = select(vec![
         Subject::Endpoints(LabelSelector::default()),
         Subject::Nodes(LabelSelector::default()),
     ]);
     let default_deny = (any::<bool>(), any::<bool>());
-    let entries = prop::collection::vec(entry(), 0..7);
+    let entries = prop::collection::vec(entry(peers), 0..7);
     let audit = prop::bool::weighted(0.1);
     let fields = (subject, default_deny, entries, 0..POLICIES as u32, audit);
     fields.prop_map(|(subject, (ingress, egress), entries, policy, audit)| {
@@ -70,19 +85,19 @@ fn rule() -> impl Strategy<Value = Rule> {
     })
 }
 
-fn entry() -> impl Strategy<Value = Entry> {
+fn entry(peers: BoxedStrategy<Peers>) -> impl Strategy<Value = Entry> {
     let tier = select(vec![Tier::ADMIN, Tier::NORMAL, Tier::BASELINE]);
     let verdict = select(vec![EntryVerdict::Deny, EntryVerdict::Allow, EntryVerdict::Pass]);
     let audit = prop::bool::weighted(0.1);
     let place = (select(Direction::BOTH.to_vec()), tier, 0..3u32, verdict, audit);
-    let fields = (place, peers(), ports());
+    let fields = (place, peers, ports());
     fields.prop_map(|((direction, tier, priority, verdict, audit), peers, ports)| {
         let origin = OriginTable::new().push(origin(0));
         Entry { direction, tier, priority, verdict, peers, ports, audit, origin }
     })
 }
 
-fn peers() -> impl Strategy<Value = Peers> {
+pub(crate) fn peers() -> impl Strategy<Value = Peers> {
     let cidr = subsequence(PREFIXES.to_vec(), 1..3).prop_map(|nets| {
         let parse = |net: &&str| net.parse::<ipnet::IpNet>().unwrap();
         let net = parse(&nets[0]);

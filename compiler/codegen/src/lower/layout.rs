@@ -18,7 +18,7 @@ pub const AUDITED: u32 = 1 << 30;
 /// The word of a decision, as cells and verdict events have it.
 pub fn decision_word(index: usize, decision: &Decision) -> u32 {
     // INVARIANT: decisions come from lines of policy, of which there are far fewer
-    // than 2^30.
+    // than 2^29.
     let allow = if decision.allowed { ALLOW } else { 0 };
     let audited = if decision.audited.is_some() { AUDITED } else { 0 };
     index as u32 | allow | audited

@@ -9,6 +9,7 @@ use policyc_decision::network::NetworkDecision;
 use policyc_ir::{MapDecl, MapKind as IrMapKind, MapRef, Module};
 
 use super::layout;
+use super::set_tables::{self, SetMaps};
 use crate::CodegenError;
 
 /// Most attach points one host can have.
@@ -26,10 +27,10 @@ pub const CONNECTION: u32 = 32;
 /// Most datagrams in fragments at a time; Cilium's number.
 const DATAGRAMS: u32 = 8192;
 /// `BPF_F_NO_PREALLOC`
-const NO_PREALLOC: u32 = 1;
+pub(super) const NO_PREALLOC: u32 = 1;
 /// Most bytes of one table; the kernel lets a value be larger, but nobody wants
 /// a larger one by accident.
-const MAX_TABLE: usize = 256 << 20;
+pub(super) const MAX_TABLE: usize = 256 << 20;
 
 /// How many connections are remembered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,6 +78,8 @@ pub(super) struct Tables {
     pub(super) audits: MapRef,
     /// Places for established connections, less 1.
     pub(super) places: u32,
+    /// What is said of run-time sets, where rules name one.
+    pub(super) sets: Option<SetMaps>,
 }
 
 /// Maps under declaration. The blueprint of a map has the id that the module's
@@ -100,7 +103,7 @@ impl Maps {
         let ports = decision.ports.count;
         within("classes of ports", ports, layout::MAX_PORT_CLASSES)?;
         within("table `cells`", layout::cells_size(&decision.cells, ports), MAX_TABLE)?;
-        let tables = Tables {
+        let mut tables = Tables {
             addr4: self.table("addr4", layout::intervals(&decision.addresses.v4))?,
             addr6: self.table("addr6", layout::intervals(&decision.addresses.v6))?,
             ports: self.table("ports", layout::ports(&decision.ports))?,
@@ -108,7 +111,11 @@ impl Maps {
             cells: self.table("cells", layout::cells(&decision.cells, &decision.decisions))?,
             audits: self.audits(decision.decisions.len())?,
             places: room.established.saturating_sub(1),
+            sets: None,
         };
+        if let Some(sets) = &decision.sets {
+            tables.sets = Some(set_tables::declare(self, sets, &decision.decisions)?);
+        }
         let subject = (4, SUBJECT);
         self.add(map("subjects", MapKind::Array, subject, ATTACH_POINTS, MapRole::Binding));
         self.add(map("frame", MapKind::PercpuArray, (4, FRAME), 1, MapRole::Shared));
@@ -163,14 +170,14 @@ impl Maps {
     }
 
     /// A flat table with its bytes.
-    fn table(&mut self, name: &str, contents: Vec<u8>) -> Result<MapRef, CodegenError> {
+    pub(super) fn table(&mut self, name: &str, contents: Vec<u8>) -> Result<MapRef, CodegenError> {
         within(&format!("table `{name}`"), contents.len(), MAX_TABLE)?;
         let sizes = (4, contents.len() as u32);
         let spec = map(name, MapKind::Array, sizes, 1, MapRole::Table);
         Ok(self.add(MapSpec { contents, ..spec }))
     }
 
-    fn add(&mut self, spec: MapSpec) -> MapRef {
+    pub(super) fn add(&mut self, spec: MapSpec) -> MapRef {
         let map = self.module.maps.push(declaration(&spec));
         self.specs.push(spec);
         map
@@ -178,7 +185,7 @@ impl Maps {
 }
 
 /// Refuses what is larger than a target can hold.
-fn within(what: &str, needed: usize, limit: usize) -> Result<(), CodegenError> {
+pub(super) fn within(what: &str, needed: usize, limit: usize) -> Result<(), CodegenError> {
     if needed <= limit {
         return Ok(());
     }
@@ -186,7 +193,13 @@ fn within(what: &str, needed: usize, limit: usize) -> Result<(), CodegenError> {
     Err(CodegenError::Limit { what: what.to_owned(), needed, limit })
 }
 
-fn map(name: &str, kind: MapKind, sizes: (u32, u32), max_entries: u32, role: MapRole) -> MapSpec {
+pub(super) fn map(
+    name: &str,
+    kind: MapKind,
+    sizes: (u32, u32),
+    max_entries: u32,
+    role: MapRole,
+) -> MapSpec {
     let (key_size, value_size) = sizes;
     let (name, contents) = (name.to_owned(), Vec::new());
     MapSpec { name, kind, key_size, value_size, max_entries, flags: 0, role, contents }

@@ -14,6 +14,7 @@ mod packet;
 mod question;
 pub mod record;
 mod search;
+pub mod set_tables;
 mod stdlib;
 
 use policyc_base::PrimaryMap;

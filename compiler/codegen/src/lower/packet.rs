@@ -8,6 +8,7 @@
 
 mod connection;
 mod parse;
+mod sets;
 
 use policyc_bpf::{Direction, Judges, ProgramKind};
 use policyc_decision::intervals::Family;

@@ -19,6 +19,7 @@ use super::judge;
 use super::ports;
 use super::resolve::{DefaultDeny, DirectionRules, OrderedEntry, Outcome};
 use super::services::{self, Profile};
+use super::sets::{self, Naming, SetMembers};
 use super::{Behaviour, Decision, Frontends, NetworkDecision, SubjectKind, SubjectRow, Why};
 use crate::tables::{AddressClass, Cell, CellTable, DecisionId, PortClass, Row, RowTable};
 
@@ -56,8 +57,12 @@ pub struct World<'a> {
     pub named_ports: BTreeMap<PortName, BTreeMap<IpAddr, u16>>,
     /// What stands for others.
     pub services: Frontends,
-    /// The prefixes of CIDR groups.
+    /// The prefixes of CIDR groups that are no run-time sets.
     pub group_nets: Vec<IpNet>,
+    /// The run-time sets that rules name, with their members now.
+    pub sets: Vec<SetMembers>,
+    /// The index of the run-time set that a peer is.
+    pub set_of: &'a dyn Fn(&Peer) -> Option<usize>,
     /// The labels of the CIDR groups that an address is in.
     pub group_labels: &'a dyn Fn(IpAddr) -> Labels,
     /// Whether an address is among peers, seen from a viewpoint. Of addresses that are
@@ -91,6 +96,8 @@ pub fn build(rules: &[Rule], world: &World<'_>) -> NetworkDecision {
     for ports in services::ports(services) {
         predicates.port(&ports);
     }
+    let has_sets = !world.sets.is_empty();
+    let selectable = has_sets.then(|| predicates.peers(&sets::anybody(), world));
     let peers: Vec<&PeerPredicate> = predicates.peers.iter().collect();
     let bits = Bits::new(peers.len(), world.viewpoints, |at| (world.varies)(&peers[at].peers));
     let AddressClasses { mut intervals, signatures } = addresses::classify(&peers, &bits, world);
@@ -99,6 +106,11 @@ pub fn build(rules: &[Rule], world: &World<'_>) -> NetworkDecision {
     let mut cells = Cells::new(world.unknown_subject_allowed);
     let classes = Classes::new(&bits, &signatures, &predicates, &ports);
     let rows = cells.rows(&behaviours, &classes, &profiles);
+    let sets = selectable.map(|selectable| {
+        let (predicates, bits, classes, profiles) = (&predicates, &bits, &classes, &profiles[..]);
+        let naming = Naming { predicates, bits, classes, profiles, rows: &rows, selectable };
+        sets::build(world.sets.clone(), &behaviours, &naming, &mut cells)
+    });
     NetworkDecision {
         services: world.services.clone(),
         subjects,
@@ -107,17 +119,20 @@ pub fn build(rules: &[Rule], world: &World<'_>) -> NetworkDecision {
         ports: ports.table,
         rows,
         cells: CellTable { rows: cells.interned.into_keys().collect::<PrimaryMap<Row, _>>() },
+        sets,
         decisions: cells.decisions.into_iter().collect(),
         reaches_itself: world.reaches_itself,
-        graph: judge::graph(),
+        graph: judge::graph(has_sets),
     }
 }
 
 /// Peers of an entry, perhaps only those who have a port.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct PeerPredicate {
-    /// Who.
+    /// Who, but for the run-time sets.
     pub(super) peers: Peers,
+    /// Those of them that are run-time sets, ascending.
+    pub(super) sets: Vec<usize>,
     /// Those of them whose port of this name has this number.
     pub(super) with_port: Option<(PortName, u16)>,
 }
@@ -130,13 +145,32 @@ pub(super) struct Predicates {
 }
 
 impl Predicates {
-    fn peers(&mut self, peers: &Peers) -> usize {
-        self.peers_with(peers, None)
+    fn peers(&mut self, peers: &Peers, world: &World<'_>) -> usize {
+        self.peers_with(peers, None, world)
     }
 
-    fn peers_with(&mut self, peers: &Peers, with_port: Option<(PortName, u16)>) -> usize {
-        let peers = peers.clone();
-        self.peers.insert_full(PeerPredicate { peers, with_port }).0
+    fn peers_with(
+        &mut self,
+        peers: &Peers,
+        with_port: Option<(PortName, u16)>,
+        world: &World<'_>,
+    ) -> usize {
+        let mut peers = peers.clone();
+        let mut sets = Vec::new();
+        if let Peers::OneOf(list) = &mut peers {
+            sets.extend(list.iter().filter_map(world.set_of));
+            list.retain(|peer| (world.set_of)(peer).is_none());
+        }
+        // Nobody whom prefixes select has a port with a name.
+        sets.retain(|_| with_port.is_none());
+        sets.sort_unstable();
+        sets.dedup();
+        self.peers.insert_full(PeerPredicate { peers, sets, with_port }).0
+    }
+
+    /// The run-time sets that are among the peers of a predicate.
+    pub(super) fn sets(&self, predicate: usize) -> &[usize] {
+        self.peers.get_index(predicate).map_or(&[], |predicate| &predicate.sets)
     }
 
     fn port(&mut self, ports: &Ports) -> usize {
@@ -150,9 +184,9 @@ impl Predicates {
 
 /// A behaviour with the viewpoint of its subjects.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Seen {
-    behaviour: Behaviour,
-    viewpoint: Viewpoint,
+pub(super) struct Seen {
+    pub(super) behaviour: Behaviour,
+    pub(super) viewpoint: Viewpoint,
 }
 
 /// Every subject with the index of its behaviour, and the distinct behaviours.
@@ -223,7 +257,7 @@ fn direction_rules(
             priority: 0,
             verdict: EntryVerdict::Allow,
             sequence: usize::MAX,
-            peers: predicates.peers(&Peers::OneOf(vec![Peer::Entity(Entity::Host)])),
+            peers: predicates.peers(&Peers::OneOf(vec![Peer::Entity(Entity::Host)]), world),
             ports: predicates.port(&Ports::Any),
             reason: if enforced { reason } else { Reason::NoPolicy },
             manner: Manner::default(),
@@ -243,22 +277,26 @@ fn parts(
 ) -> Vec<(usize, usize)> {
     let names = entry.ports.names();
     if names.is_empty() {
-        return vec![(predicates.peers(&entry.peers), predicates.port(&entry.ports))];
+        return vec![(predicates.peers(&entry.peers, world), predicates.port(&entry.ports))];
     }
     let mut numbers = entry.ports.numbers().to_vec();
     if entry.direction == Direction::Ingress {
         let own = names.iter();
         let own = own.filter_map(|range| Some(range.from(*subject.ports.get(&range.port)?)));
         numbers.extend(own);
-        return vec![(predicates.peers(&entry.peers), predicates.port(&Ports::OneOf(numbers)))];
+        return vec![(
+            predicates.peers(&entry.peers, world),
+            predicates.port(&Ports::OneOf(numbers)),
+        )];
     }
-    let mut parts = vec![(predicates.peers(&entry.peers), predicates.port(&Ports::OneOf(numbers)))];
+    let mut parts =
+        vec![(predicates.peers(&entry.peers, world), predicates.port(&Ports::OneOf(numbers)))];
     for range in names {
         let at = world.named_ports.get(&range.port);
         let distinct: BTreeSet<u16> = at.into_iter().flat_map(BTreeMap::values).copied().collect();
         for number in distinct {
             let with_port = Some((range.port.clone(), number));
-            let peers = predicates.peers_with(&entry.peers, with_port);
+            let peers = predicates.peers_with(&entry.peers, with_port, world);
             parts.push((peers, predicates.port(&Ports::OneOf(vec![range.from(number)]))));
         }
     }
@@ -266,7 +304,7 @@ fn parts(
 }
 
 /// Rows and cells under construction.
-struct Cells {
+pub(super) struct Cells {
     interned: IndexMap<Vec<Cell>, ()>,
     decisions: IndexSet<Decision>,
     /// The rows of services, by the row of their address without them and by the cells
@@ -438,7 +476,14 @@ impl Cells {
             .unwrap_or_else(|| self.decision(Decision::plain(false, Why::Policy(outcome.reason))))
     }
 
-    fn decision(&mut self, decision: Decision) -> DecisionId {
+    /// The cell of a row and a class of ports.
+    pub(super) fn cell_at(&self, row: Row, port: PortClass) -> Option<Cell> {
+        let (row, ()) = self.interned.get_index(row.index())?;
+        row.get(port.index()).copied()
+    }
+
+    /// The number of a decision.
+    pub(super) fn decision(&mut self, decision: Decision) -> DecisionId {
         DecisionId::from_index(self.decisions.insert_full(decision).0)
     }
 }

@@ -9,7 +9,7 @@ use policyc_policy::network::{Direction, Flow, Reason};
 use super::{Leaf, NetworkDecision, NoTest, SubjectRow, Why, builtin};
 use crate::graph::{DecisionGraph, FieldId, Fields, Node, TableId};
 use crate::intervals::{Family, number};
-use crate::tables::AddressClass;
+use crate::tables::{AddressClass, PortClass};
 
 /// The fields a network graph looks at.
 pub(super) mod field {
@@ -49,12 +49,13 @@ pub(super) mod table {
 }
 
 /// The graph of every network policy: its shape does not depend on the rules,
-/// which are all in the tables.
-pub(super) fn graph() -> DecisionGraph<NoTest, Leaf> {
+/// which are all in the tables; only whether they name run-time sets does.
+pub(super) fn graph(has_sets: bool) -> DecisionGraph<NoTest, Leaf> {
     let mut graph = DecisionGraph::new();
     let unknown = graph.add(Node::Leaf(Leaf::Fixed(builtin::UNKNOWN_L3)));
     let arp = graph.add(Node::Leaf(Leaf::Fixed(builtin::ARP)));
-    let cell = graph.add(Node::Leaf(Leaf::Cell));
+    let cell = if has_sets { Leaf::Merged } else { Leaf::Cell };
+    let cell = graph.add(Node::Leaf(cell));
     let ports = graph.add(Node::Lookup {
         table: table::PORTS,
         inputs: vec![field::PROTOCOL, field::PORT],
@@ -97,11 +98,8 @@ impl NetworkDecision {
         let mut state = State { decision: self, packet, computed: [0; 3] };
         match self.graph.evaluate(&mut state) {
             Leaf::Fixed(decision) => *decision,
-            Leaf::Cell => {
-                let (row, class) = (state.value(field::ROW), state.value(field::PORT_CLASS));
-                let row = EntityId::from_index(row as usize);
-                self.cells.rows[row][class as usize].decision.index()
-            }
+            Leaf::Cell => state.cell(),
+            Leaf::Merged => state.merged().unwrap_or_else(|| state.cell()),
         }
     }
 
@@ -178,6 +176,25 @@ struct State<'a> {
     packet: &'a Packet,
     /// Address class, port class, row.
     computed: [u64; 3],
+}
+
+impl State<'_> {
+    /// The decision of the cell.
+    fn cell(&self) -> usize {
+        let (row, class) = (self.value(field::ROW), self.value(field::PORT_CLASS));
+        let row = EntityId::from_index(row as usize);
+        self.decision.cells.rows[row][class as usize].decision.index()
+    }
+
+    /// The decision that run-time sets have a say in.
+    fn merged(&self) -> Option<usize> {
+        let sets = self.decision.sets.as_ref()?;
+        let Packet { behaviour, direction, peer, .. } = *self.packet;
+        let class = AddressClass::from_index(self.value(field::ADDRESS_CLASS) as usize);
+        let ports = PortClass::from_index(self.value(field::PORT_CLASS) as usize);
+        let egress = direction == Direction::Egress;
+        sets.decide(behaviour, egress, class, ports, peer).map(EntityId::index)
+    }
 }
 
 impl Fields<NoTest> for State<'_> {

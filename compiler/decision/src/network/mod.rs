@@ -19,12 +19,14 @@ mod ports;
 mod print;
 mod resolve;
 mod services;
+mod sets;
 mod world;
 
 pub use build::{Viewpoint, World, WorldSubject, build};
 pub use judge::Packet;
 pub use print::{describe, print};
 pub use resolve::{DefaultDeny, Denial, DirectionRules, OrderedEntry, Outcome, Predicate};
+pub use sets::{FINAL, SetMembers, SetTables, Word};
 pub use world::decide;
 
 use std::collections::BTreeMap;
@@ -191,6 +193,9 @@ pub enum Leaf {
     Fixed(usize),
     /// The decision of the cell at (row, port class).
     Cell,
+    /// The same, unless the peer is in run-time sets: then the best of what is said of
+    /// its class and of those.
+    Merged,
 }
 
 /// Network policy, decided.
@@ -211,6 +216,9 @@ pub struct NetworkDecision {
     pub rows: RowTable,
     /// (Row, port class) → cell.
     pub cells: CellTable,
+    /// What is said of peers by the run-time sets they are in; `None` where no rule names
+    /// one.
+    pub sets: Option<SetTables>,
     /// What cells refer to; the first are the [`builtin`] ones.
     pub decisions: Vec<Decision>,
     /// Whether a subject's packets to itself meet no hook: a pod of Kubernetes

@@ -5,11 +5,12 @@
 
 use std::fmt::Write as _;
 
+use ipnet::IpNet;
 use policyc_base::{EntityId, OriginTable};
 use policyc_policy::network::Reason;
 
 use super::judge::{field, table};
-use super::{Decision, Leaf, NetworkDecision, NoTest, Why, builtin};
+use super::{Decision, Leaf, NetworkDecision, NoTest, SetMembers, SetTables, Why, Word, builtin};
 use crate::graph::{self, FieldId, Names, TableId};
 use crate::tables::IntervalTable;
 
@@ -47,6 +48,9 @@ fn write_all(
         let cells: Vec<_> = cells.iter().map(|c| format!("{}@{:#x}", c.decision, c.rank)).collect();
         writeln!(text, "  {row}: {}", cells.join(" "))?;
     }
+    if let Some(sets) = &decision.sets {
+        write_sets(text, sets)?;
+    }
     writeln!(text, "decisions")?;
     for (i, d) in decision.decisions.iter().enumerate() {
         writeln!(text, "  d{i}: {}", describe(d, origins))?;
@@ -77,6 +81,42 @@ fn write_ports(text: &mut String, decision: &NetworkDecision) -> std::fmt::Resul
             }
             previous = Some(class);
         }
+    }
+    Ok(())
+}
+
+fn write_sets(text: &mut String, tables: &SetTables) -> std::fmt::Result {
+    let list = |nets: &[IpNet]| {
+        let nets: Vec<_> = nets.iter().map(ToString::to_string).collect();
+        nets.join(" ")
+    };
+    writeln!(text, "sets")?;
+    for (number, SetMembers { set, members, .. }) in tables.sets.iter().enumerate() {
+        let except = list(&set.except);
+        let but = if except.is_empty() { except } else { format!(" but {except}") };
+        writeln!(text, "  s{number}: {}{but}: {}", set.group, list(members))?;
+    }
+    for (place, number) in tables.places.iter().enumerate().filter(|(_, number)| **number > 0) {
+        let direction = if place % 2 == 0 { "ingress" } else { "egress" };
+        let line = (*number as usize - 1) * tables.columns();
+        let row = |at: usize| match tables.rows[line + at].index() {
+            0 => "-".to_owned(),
+            row => format!("w{row}"),
+        };
+        let classes: Vec<_> = (0..tables.address_classes).map(row).collect();
+        let sets: Vec<_> = (tables.address_classes + 1..tables.columns()).map(row).collect();
+        let (classes, sets) = (classes.join(" "), sets.join(" "));
+        writeln!(text, "  behaviour {} {direction}: {classes} | {sets}", place / 2)?;
+    }
+    for (row, words) in tables.words.iter().skip(1) {
+        let word = |word: &Word| match (word.rank, word.decision) {
+            (0, _) => "-".to_owned(),
+            (rank, None) => format!("pass@{rank:#x}"),
+            (rank, Some(decision)) => format!("{decision}@{rank:#x}"),
+        };
+        let cell = |cell: &[Word]| cell.iter().map(word).collect::<Vec<_>>().join(",");
+        let cells: Vec<_> = words.chunks(tables.stages).map(cell).collect();
+        writeln!(text, "  w{}: {}", row.index(), cells.join(" "))?;
     }
     Ok(())
 }
@@ -154,6 +194,7 @@ impl Names<NoTest, Leaf> for Vocabulary {
     fn leaf(&self, leaf: &Leaf) -> String {
         match leaf {
             Leaf::Cell => "cells[row, port_class]".to_owned(),
+            Leaf::Merged => "cells[row, port_class], or the best with sets[peer]".to_owned(),
             Leaf::Fixed(builtin::UNKNOWN_L3) => "neither IP nor ARP".to_owned(),
             Leaf::Fixed(builtin::ARP) => "ARP".to_owned(),
             Leaf::Fixed(decision) => format!("d{decision}"),

@@ -8,12 +8,13 @@ use policyc_base::EntityId;
 use policyc_policy::inventory::{ByLabel, Identity, Inventory, NodeId};
 use policyc_policy::labels::{self, Label, LabelSelector, Labels, Operator};
 use policyc_policy::network::eval::{own_host, peers_match, selects};
+use policyc_policy::network::runtime_set::fixed_backends;
 use policyc_policy::network::{
-    Dialect, Direction, Entity, Peer, Peers, PerDirection, PortName, Rule, Subject,
+    Dialect, Direction, Entity, Peer, Peers, PerDirection, PortName, Rule, RuntimeSet, Subject,
 };
 
 use super::build::{Viewpoint, World, WorldSubject, build};
-use super::{NetworkDecision, SubjectKind};
+use super::{NetworkDecision, SetMembers, SubjectKind};
 
 /// The tables of a rule set for everybody in an inventory.
 ///
@@ -35,6 +36,11 @@ pub fn decide(
     let candidates = |peers: &Peers| candidates(peers, &by_label, inventory);
     let varies_at = |address| matches!(inventory.identify(address), Identity::Node(_));
     let group_labels = |address: IpAddr| inventory.groups_at(address);
+    let sets = runtime_sets(rules, inventory);
+    let set_of = |peer: &Peer| {
+        let set = RuntimeSet::of(peer, &inventory.groups)?;
+        sets.iter().position(|members| members.set == set)
+    };
     let frontends = inventory.services.frontends();
     let services = frontends
         .map(|(address, protocol, port, backends)| ((address, protocol, port), backends.to_vec()));
@@ -42,7 +48,9 @@ pub fn decide(
         subjects,
         named_ports: named_ports(rules, inventory, dialect),
         services: services.collect(),
-        group_nets: inventory.groups.nets().collect(),
+        group_nets: inventory.groups.fixed_nets().collect(),
+        sets: sets.clone(),
+        set_of: &set_of,
         group_labels: &group_labels,
         viewpoints: seen_from.len(),
         known: known_addresses(inventory),
@@ -58,6 +66,22 @@ pub fn decide(
         unknown_subject_allowed,
     };
     build(rules, &world)
+}
+
+/// The run-time sets that rules name, in order.
+fn runtime_sets(rules: &[Rule], inventory: &Inventory) -> Vec<SetMembers> {
+    let groups = &inventory.groups;
+    let entries = || rules.iter().flat_map(|rule| &rule.entries);
+    let sent = entries().filter(|entry| entry.direction == Direction::Egress);
+    let sent: BTreeSet<_> = sent.flat_map(|entry| RuntimeSet::all(entry, groups)).collect();
+    let all: BTreeSet<_> = entries().flat_map(|entry| RuntimeSet::all(entry, groups)).collect();
+    let backends = if sent.is_empty() { Vec::new() } else { fixed_backends(inventory) };
+    let of = |set: RuntimeSet| {
+        let nets = groups.get(&set.group).map_or(&[][..], |group| &group.nets);
+        let barred = if sent.contains(&set) { backends.clone() } else { Vec::new() };
+        SetMembers { members: set.members(nets), barred, set }
+    };
+    all.into_iter().map(of).collect()
 }
 
 /// The addresses of the workloads that peers may match, if only workloads can be.

@@ -38,16 +38,16 @@ impl<'a> Bir<'a> {
     ) -> Result<Self, EngineError> {
         let mut machine = Machine::new(module);
         for (name, contents) in tables {
-            set(&mut machine, name, 0, contents)?;
+            set(&mut machine, name, &[0; 4], contents)?;
         }
         program::set_up(decision, error, |map, key, value| set(&mut machine, map, key, value))?;
         Ok(Self { decision, programs, machine, identities: Identities::default() })
     }
 }
 
-fn set(machine: &mut Machine<'_>, map: &str, key: u32, value: &[u8]) -> Result<(), EngineError> {
+fn set(machine: &mut Machine<'_>, map: &str, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
     let state = machine.map_mut(map).ok_or_else(|| error(format!("no map `{map}`")))?;
-    state.set(&key.to_le_bytes(), value).map_err(error)
+    state.set(key, value).map_err(error)
 }
 
 impl PacketEngine for Bir<'_> {
@@ -65,13 +65,22 @@ impl PacketEngine for Bir<'_> {
 
     fn audit(&mut self, deadlines: &[u64]) -> Result<(), EngineError> {
         let value = program::audits(self.decision, deadlines);
-        set(&mut self.machine, "audits", 0, &value)
+        set(&mut self.machine, "audits", &[0; 4], &value)
+    }
+
+    fn store(&mut self, map: &str, key: &[u8], value: Option<&[u8]>) -> Result<(), EngineError> {
+        let Some(value) = value else {
+            let state =
+                self.machine.map_mut(map).ok_or_else(|| error(format!("no map `{map}`")))?;
+            return state.remove(key).map_err(error);
+        };
+        set(&mut self.machine, map, key, value)
     }
 
     fn run(&mut self, run: &PacketRun) -> Result<Answer, EngineError> {
         let none = || error("there is no program for this direction");
         if let Some((key, value)) = self.identities.bind(self.decision, run) {
-            set(&mut self.machine, "subjects", key, &value)?;
+            set(&mut self.machine, "subjects", &key.to_le_bytes(), &value)?;
         }
         let program = self.programs.program(run.direction).ok_or_else(none)?;
         let packet = run.packet.as_slice();
@@ -83,7 +92,7 @@ impl PacketEngine for Bir<'_> {
             ProgramSet::Xdp => {
                 let mut frame = [0; policyc_codegen::lower::maps::FRAME as usize];
                 frame[..4].copy_from_slice(&run.attach.to_le_bytes());
-                set(&mut self.machine, "frame", 0, &frame)?;
+                set(&mut self.machine, "frame", &[0; 4], &frame)?;
                 Context::xdp(packet)
             }
         };

@@ -44,11 +44,11 @@ impl<'a> Bytecode<'a> {
 }
 
 /// Writes one entry of a map.
-fn set(machine: &mut Machine, map: &str, key: u32, value: &[u8]) -> Result<(), EngineError> {
+fn set(machine: &mut Machine, map: &str, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
     let id = machine.map_id(map);
     let found = id.and_then(|id| machine.map_mut(id));
     let map = found.ok_or_else(|| error(format!("no map `{map}`")))?;
-    map.update(&key.to_le_bytes(), value, 0).map_err(error)
+    map.update(key, value, 0).map_err(error)
 }
 
 impl PacketEngine for Bytecode<'_> {
@@ -66,13 +66,22 @@ impl PacketEngine for Bytecode<'_> {
 
     fn audit(&mut self, deadlines: &[u64]) -> Result<(), EngineError> {
         let value = program::audits(self.decision, deadlines);
-        set(&mut self.machine, "audits", 0, &value)
+        set(&mut self.machine, "audits", &[0; 4], &value)
+    }
+
+    fn store(&mut self, map: &str, key: &[u8], value: Option<&[u8]>) -> Result<(), EngineError> {
+        let Some(value) = value else {
+            let id = self.machine.map_id(map).and_then(|id| self.machine.map_mut(id));
+            let map = id.ok_or_else(|| error(format!("no map `{map}`")))?;
+            return map.delete(key).map_err(error);
+        };
+        set(&mut self.machine, map, key, value)
     }
 
     fn run(&mut self, run: &PacketRun) -> Result<Answer, EngineError> {
         let none = || error("there is no program for this direction");
         if let Some((key, value)) = self.identities.bind(self.decision, run) {
-            set(&mut self.machine, "subjects", key, &value)?;
+            set(&mut self.machine, "subjects", &key.to_le_bytes(), &value)?;
         }
         let program = self.programs.program(run.direction).ok_or_else(none)?;
         let context: Context = match self.programs {
@@ -85,7 +94,7 @@ impl PacketEngine for Bytecode<'_> {
             ProgramSet::Xdp => {
                 let mut frame = [0; policyc_codegen::lower::maps::FRAME as usize];
                 frame[..4].copy_from_slice(&run.attach.to_le_bytes());
-                set(&mut self.machine, "frame", 0, &frame)?;
+                set(&mut self.machine, "frame", &[0; 4], &frame)?;
                 Xdp::new(run.packet.as_slice()).into()
             }
         };

@@ -55,9 +55,9 @@ impl<'a> Kernel<'a> {
         Ok(engine)
     }
 
-    fn set(&self, map: &str, key: u32, value: &[u8]) -> Result<(), EngineError> {
+    fn set(&self, map: &str, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
         let map = self.loaded.map(map).ok_or_else(|| error(format!("no map `{map}`")))?;
-        map.update(&key.to_ne_bytes(), value, 0).map_err(error)
+        map.update(key, value, 0).map_err(error)
     }
 
     /// The decision word of the event that the last run sent.
@@ -97,13 +97,21 @@ impl PacketEngine for Kernel<'_> {
 
     fn audit(&mut self, deadlines: &[u64]) -> Result<(), EngineError> {
         let value = program::audits(self.decision, deadlines);
-        self.set("audits", 0, &value)
+        self.set("audits", &[0; 4], &value)
+    }
+
+    fn store(&mut self, map: &str, key: &[u8], value: Option<&[u8]>) -> Result<(), EngineError> {
+        let Some(value) = value else {
+            let map = self.loaded.map(map).ok_or_else(|| error(format!("no map `{map}`")))?;
+            return map.delete(key).map(drop).map_err(error);
+        };
+        self.set(map, key, value)
     }
 
     fn run(&mut self, run: &PacketRun) -> Result<Answer, EngineError> {
         let none = || error("there is no program for this direction");
         if let Some((key, value)) = self.identities.bind(self.decision, run) {
-            self.set("subjects", key, &value)?;
+            self.set("subjects", &key.to_le_bytes(), &value)?;
         }
         let name = self.programs.program(run.direction).ok_or_else(none)?;
         let mut data = Cow::Borrowed(run.packet.as_slice());
@@ -119,7 +127,7 @@ impl PacketEngine for Kernel<'_> {
             ProgramSet::Xdp => {
                 let mut frame = [0; policyc_codegen::lower::maps::FRAME as usize];
                 frame[..4].copy_from_slice(&run.attach.to_ne_bytes());
-                self.set("frame", 0, &frame.repeat(self.cpus))?;
+                self.set("frame", &[0; 4], &frame.repeat(self.cpus))?;
             }
         }
         let program = self.loaded.program(name);

@@ -2,9 +2,11 @@
 //! end, the packet it gets, who is behind which attach point, and what its answer
 //! means.
 
+use policyc_bpf::sets::{Change, SETS, View};
 use policyc_bpf::{Direction as Hook, Judges, ProgramKind};
 use policyc_codegen::lower::layout::{ALLOW, AUDIT, AUDITED};
 use policyc_codegen::lower::maps::{ATTACH_POINTS, SUBJECT};
+use policyc_codegen::lower::set_tables::initial;
 use policyc_decision::network::NetworkDecision;
 use policyc_policy::network::{Direction, Flow};
 
@@ -78,6 +80,23 @@ pub trait PacketEngine {
     /// # Errors
     /// When the engine itself fails.
     fn audit(&mut self, deadlines: &[u64]) -> Result<(), EngineError>;
+
+    /// Stores a value of a map, or removes its key where there is none.
+    ///
+    /// # Errors
+    /// When there is no such map, or the map does not take it.
+    fn store(&mut self, map: &str, key: &[u8], value: Option<&[u8]>) -> Result<(), EngineError>;
+
+    /// Gives run-time sets other members, in the order in which the runtime does.
+    ///
+    /// # Errors
+    /// When the engine itself fails.
+    fn change_members(&mut self, from: &View, to: &View) -> Result<(), EngineError> {
+        from.changes(to).iter().try_for_each(|change| match change {
+            Change::Put(key, value) => self.store(SETS, key, Some(value)),
+            Change::Delete(key) => self.store(SETS, key, None),
+        })
+    }
 
     /// Forgets every connection. Interpreters need not: their time can move on.
     ///
@@ -208,13 +227,22 @@ pub fn attach_id(behaviour: usize) -> u32 {
 pub(super) fn set_up(
     decision: &NetworkDecision,
     error: impl FnOnce(&'static str) -> EngineError,
-    mut set: impl FnMut(&str, u32, &[u8]) -> Result<(), EngineError>,
+    mut set: impl FnMut(&str, &[u8], &[u8]) -> Result<(), EngineError>,
 ) -> Result<(), EngineError> {
     if decision.behaviours.len() >= ATTACH_POINTS as usize {
         return Err(error("too many distinct behaviours"));
     }
-    set("config", 0, &CONFIG)?;
-    (0..decision.behaviours.len()).try_for_each(|b| set("subjects", attach_id(b), &subject(b, 0)))
+    set("config", &[0; 4], &CONFIG)?;
+    for behaviour in 0..decision.behaviours.len() {
+        set("subjects", &attach_id(behaviour).to_le_bytes(), &subject(behaviour, 0))?;
+    }
+    let Some(tables) = &decision.sets else { return Ok(()) };
+    // INVARIANT: programs are made only of members that have a view.
+    let view = View::new(&initial(tables)).unwrap_or_default();
+    View::default().changes(&view).iter().try_for_each(|change| match change {
+        Change::Put(key, value) => set(SETS, key, value),
+        Change::Delete(_) => Ok(()),
+    })
 }
 
 /// The contents of the map `audits`.

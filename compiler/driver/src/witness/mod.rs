@@ -102,6 +102,9 @@ pub fn uncovered(object: &Object, coverage: &Coverage) -> Vec<Uncovered> {
     uncovered
 }
 
+/// Members of a run-time set that packets come from and go to.
+const MEMBERS: usize = 4;
+
 /// One kind of program under check.
 struct Check<'a, 'w> {
     built: &'a Built,
@@ -335,7 +338,8 @@ fn representatives(decision: &NetworkDecision) -> Vec<usize> {
     (0..decision.behaviours.len()).filter_map(of).collect()
 }
 
-/// For each class and family the first and the last address of its first interval.
+/// For each class and family the first and the last address of its first interval, and of
+/// some members of each run-time set.
 fn peers(decision: &NetworkDecision) -> Vec<IpAddr> {
     let mut peers = Vec::new();
     for family in Family::BOTH {
@@ -350,6 +354,9 @@ fn peers(decision: &NetworkDecision) -> Vec<IpAddr> {
             }
         }
     }
+    let sets = decision.sets.iter().flat_map(|tables| &tables.sets);
+    let members = sets.flat_map(|set| set.members.iter().take(MEMBERS));
+    peers.extend(members.flat_map(|net| [net.network(), net.broadcast()]));
     peers
 }
 

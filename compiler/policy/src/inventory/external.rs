@@ -66,8 +66,9 @@ fn group(node: &Node, sink: &mut Sink) -> Option<CidrGroup> {
     let key = reference(&mut fields, sink);
     fields.require("cidrs", sink);
     let nets: Vec<IpNet> = nets(fields.list("cidrs", sink).unwrap_or(&[]), "cidrs", sink);
+    let dynamic = fields.boolean("dynamic", sink).is_some_and(|said| said.value);
     fields.finish(sink);
     let Spanned { value: key, span } = key?;
     let label = Label { source: CIDR_GROUP.to_owned(), key: key.clone(), value: String::new() };
-    Some(CidrGroup { name: key, labels: [label].into_iter().collect(), nets, span })
+    Some(CidrGroup { name: key, labels: [label].into_iter().collect(), nets, dynamic, span })
 }

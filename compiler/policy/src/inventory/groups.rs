@@ -10,10 +10,10 @@ use ipnet::IpNet;
 use policyc_base::{Diagnostic, Sink, Span, Spanned};
 
 use crate::codes;
-use crate::labels::{CIDR_GROUP, CIDR_GROUP_NAME, Label, Labels};
+use crate::labels::{CIDR_GROUP, CIDR_GROUP_NAME, EXTERNAL_GROUP, Label, Labels};
 use crate::meta;
 use crate::network;
-use crate::yaml::{Fields, Node, decode};
+use crate::yaml::{Fields, Node, decode, shorten};
 
 /// One group.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,9 +25,15 @@ pub struct CidrGroup {
     pub labels: Labels,
     /// Its prefixes; no host bits are set.
     pub nets: Vec<IpNet>,
+    /// Whether its prefixes change while policy is live: then what is built for a
+    /// reference to it does not depend on them.
+    pub dynamic: bool,
     /// Where its name is written.
     pub span: Span,
 }
+
+/// The annotation that makes a group one whose prefixes change while policy is live.
+pub const DYNAMIC: &str = "policyc.io/dynamic";
 
 /// All groups, by name and by prefix.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -60,6 +66,36 @@ impl Groups {
     /// Whether some group gives its addresses a label of this key.
     pub fn has_key(&self, key: &str) -> bool {
         self.by_name.values().any(|group| group.labels.has(CIDR_GROUP, key))
+    }
+
+    /// The group whose name makes a label of this key, if its prefixes change while
+    /// policy is live.
+    pub fn dynamic(&self, key: &str) -> Option<&CidrGroup> {
+        let external = || key.starts_with(EXTERNAL_GROUP).then_some(key);
+        let name = key.strip_prefix(CIDR_GROUP_NAME).or_else(external)?;
+        self.by_name.get(name).filter(|group| group.dynamic)
+    }
+
+    /// Gives a group other prefixes.
+    pub fn set(&mut self, name: &str, nets: Vec<IpNet>) {
+        let Some(group) = self.by_name.get_mut(name) else { return };
+        self.by_net.values_mut().for_each(|names| names.retain(|other| other != name));
+        self.by_net.retain(|_, names| !names.is_empty());
+        for net in &nets {
+            self.by_net.entry(*net).or_default().push(name.to_owned());
+        }
+        group.nets = nets;
+    }
+
+    /// The group of this name.
+    pub fn get(&self, name: &str) -> Option<&CidrGroup> {
+        self.by_name.get(name)
+    }
+
+    /// Every prefix of a group that does not change while policy is live.
+    pub fn fixed_nets(&self) -> impl Iterator<Item = IpNet> {
+        let fixed = self.by_name.values().filter(|group| !group.dynamic);
+        fixed.flat_map(|group| group.nets.iter().copied())
     }
 
     /// Every prefix of a group.
@@ -109,7 +145,29 @@ pub(crate) fn read(node: &Node, sink: &mut Sink) -> Option<CidrGroup> {
     let own = super::kubernetes::read_labels(labels, sink).into_iter();
     let own = own.map(|label| Label { source: CIDR_GROUP.to_owned(), ..label });
     let labels = own.chain([name_label(&meta.name.value)]).collect();
-    Some(CidrGroup { name: meta.name.value, labels, nets, span: meta.name.span })
+    let dynamic = dynamic(&meta, sink);
+    Some(CidrGroup { name: meta.name.value, labels, nets, dynamic, span: meta.name.span })
+}
+
+/// Whether the annotations say that the prefixes change while policy is live; one of
+/// ours that is not known is an error.
+fn dynamic(meta: &meta::Meta, sink: &mut Sink) -> bool {
+    let mut dynamic = false;
+    for (key, value) in &meta.annotations {
+        match (key.value.as_str(), value.value.as_str()) {
+            (DYNAMIC, "true") => dynamic = true,
+            (DYNAMIC, "false") => {}
+            (DYNAMIC, other) => {
+                let message = format!(
+                    "the annotation must be `\"true\"` or `\"false\"`, not `{}`",
+                    shorten(other)
+                );
+                sink.push(Diagnostic::error(codes::ANNOTATION_VALUE, value.span, message));
+            }
+            _ => meta::unknown_annotation(key, &[DYNAMIC], sink),
+        }
+    }
+    dynamic
 }
 
 /// The prefixes of a list.

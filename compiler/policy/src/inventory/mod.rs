@@ -29,7 +29,7 @@ use crate::network::{PortName, ServiceSelector};
 pub use by_label::ByLabel;
 pub(crate) use external::reference as group_reference;
 pub(crate) use groups::read as read_group;
-pub use groups::{CidrGroup, Groups};
+pub use groups::{CidrGroup, DYNAMIC, Groups};
 pub use load::{load, load_beside};
 pub use management::Management;
 use ports::PortNames;

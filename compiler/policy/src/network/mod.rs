@@ -6,6 +6,7 @@ pub mod doc;
 pub mod eval;
 pub mod lint;
 pub mod manner;
+pub mod runtime_set;
 pub mod service;
 pub mod types;
 pub mod unknown;
@@ -18,6 +19,7 @@ use crate::labels::DEFAULT_CLUSTER;
 use crate::yaml::Node;
 
 pub use eval::eval;
+pub use runtime_set::RuntimeSet;
 pub use types::*;
 
 /// How policies are read: what else than their text says what they mean.

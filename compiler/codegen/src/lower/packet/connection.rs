@@ -61,7 +61,7 @@ impl Lowering<'_> {
         let (settled, [word]) = self.b.block_with("settled", [Type::U32]);
         let found = self.find(&packet, subject, now);
         self.reply(&packet, &found, settled);
-        let verdict = self.policy(&packet, behaviour);
+        let verdict = self.policy(&packet, behaviour, now);
         let verdict = self.unless_audited(verdict, now);
         self.remember(&packet, &found, verdict, settled);
         self.b.switch_to(settled);
@@ -175,7 +175,7 @@ impl Lowering<'_> {
     }
 
     /// What policy says now.
-    fn policy(&mut self, packet: &Packet, behaviour: Value) -> Value {
+    fn policy(&mut self, packet: &Packet, behaviour: Value, now: Value) -> Value {
         let (judge, [class]) = self.b.block_with("judge", [Type::U64]);
         let (judge4, judge6) = (self.b.block("judge4"), self.b.block("judge6"));
         self.b.br_const(CmpOp::Set, packet.tail, IS_V6, judge6, judge4);
@@ -185,7 +185,7 @@ impl Lowering<'_> {
         self.b.switch_to(judge6);
         self.classify(Family::V6, Key::V6(packet.peer[0], packet.peer[1]), judge);
         self.b.switch_to(judge);
-        self.cell(behaviour, class, packet.protocol, packet.port)
+        self.verdict(behaviour, class, packet, now)
     }
 
     /// Acts on what policy said: cuts, opens, keeps alive.
