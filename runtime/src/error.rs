@@ -3,9 +3,11 @@
 //! Guarantees: unless it is [`Error::AfterFlip`], what was live stays live and
 //! nothing of the command is left.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use policyc_bpf::Direction;
+use policyc_bpf::sets::TooManySets;
 use policyc_sys::host::Capability;
 use policyc_sys::{SysError, errno};
 
@@ -302,6 +304,28 @@ pub enum Error {
     /// The kernel has no event ring to read.
     #[error("nothing to observe: {0}")]
     NoEvents(&'static str),
+    /// What is live follows no group of this kind.
+    #[error("what is live has no run-time set of this id")]
+    NoSet,
+    /// An address would be in more sets than a packet is judged by.
+    #[error("{0}")]
+    TooManySets(TooManySets),
+    /// Sets would have more members than there is room for.
+    #[error("run-time sets would have {members} members, and {room} is the most")]
+    TooManyMembers {
+        /// How many.
+        members: usize,
+        /// Room for them.
+        room: u32,
+    },
+    /// What is said of an address is in the tables.
+    #[error("`{address}` cannot be in the group `{group}`: it is the backend of a service")]
+    Barred {
+        /// The group.
+        group: String,
+        /// The address.
+        address: IpAddr,
+    },
     /// There is no table of connections.
     #[error("no connections are kept: {0}")]
     NoConnections(&'static str),
@@ -421,6 +445,13 @@ impl Error {
             }
             Self::Journal { .. } => "`policyc remove --all` starts afresh",
             Self::Observed => "end the other `policyc observe`",
+            Self::NoSet => "build the artifact with a policy that names the group, and apply it",
+            Self::TooManySets(_) | Self::TooManyMembers { .. } => {
+                "give fewer prefixes, or put groups together; nothing was changed"
+            }
+            Self::Barred { .. } => {
+                "give the group without the address, or build with it as it is now"
+            }
             Self::NoConnections(_) => "apply an artifact with network policy first",
             Self::NoEvents(_) => "apply an artifact that reports events",
             Self::Sys { error, .. } if error.is(errno::EPERM) => {

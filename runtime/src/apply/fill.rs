@@ -1,6 +1,7 @@
 //! What is in the maps of a generation before it is live.
 
 use policyc_bpf::manifest::{Manifest, subject_identity};
+use policyc_bpf::sets::{MEMBERS, SETS};
 use policyc_bpf::{MapKind, MapRole, MapSpec};
 use policyc_sys::Kernel;
 
@@ -9,6 +10,7 @@ use super::plan::Plan;
 use crate::audit;
 use crate::error::{Error, OrDoing};
 use crate::host::KEY_0;
+use crate::members;
 
 /// Where contents come from.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +34,9 @@ pub(super) fn fill<K: Kernel>(
         (MapRole::Binding, "subjects") => subjects(kernel, spec, map, plan),
         (MapRole::Binding, "config") => config(kernel, spec, map, plan, options),
         (MapRole::Binding, audit::MAP) => audit::fill(kernel, spec, map, manifest, &plan.audits),
+        (MapRole::Binding, MEMBERS | SETS) => {
+            members::fill(kernel, spec, map, &manifest.sets, &plan.members)
+        }
         (MapRole::Binding, _) => {
             Err(wrong(spec, "is filled from the bindings in a way this release does not know"))
         }

@@ -29,6 +29,7 @@ use crate::gate;
 use crate::generation::Generation;
 use crate::host::Host;
 use crate::journal::{Journal, Record};
+use crate::members;
 use crate::point::Point;
 use crate::privileges;
 use crate::recover::{Recovered, abandon, adopt, recover, retire};
@@ -93,7 +94,8 @@ pub fn apply<K: Kernel>(
     refuse_pending(host.kernel, &journal, word)?;
 
     let wanted = resolve::resolve(host, artifact, bindings)?;
-    let plan = plan::plan(&journal, wanted, host.home(&state)?);
+    let mut plan = plan::plan(&journal, wanted, host.home(&state)?);
+    plan.members = members::next(host, artifact, &journal)?;
     plan.check(host, &journal)?;
     let generation = load::load(host, artifact, &plan, options)?;
     dry_run::dry_run(host, artifact, &generation)?;

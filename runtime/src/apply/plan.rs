@@ -1,6 +1,7 @@
 //! Which gates a generation uses: those that exist, and those to be made.
 
 use policyc_bpf::Artifact;
+use policyc_bpf::sets::Member;
 use policyc_sys::Kernel;
 
 use super::resolve::Wanted;
@@ -25,6 +26,8 @@ pub(super) struct Plan {
     pub(super) home: Home,
     /// What is audited, and stays so.
     pub(super) audits: Vec<Audit>,
+    /// The members of its run-time sets, by number.
+    pub(super) members: Vec<Vec<Member>>,
 }
 
 /// A gate, and what it will run.
@@ -48,16 +51,16 @@ pub(super) fn plan(journal: &Journal, wanted: Vec<Wanted>, home: Home) -> Plan {
     gates.sort_by_key(|gate| gate.id);
     let outgoing = journal.gates.iter().map(|gate| gate.id);
     let outgoing = outgoing.filter(|id| gates.iter().all(|gate| gate.id != *id)).collect();
-    let audits = journal.audits.clone();
-    Plan { number: journal.last_number + 1, gates, outgoing, home, audits }
+    let (audits, members) = (journal.audits.clone(), Vec::new());
+    Plan { number: journal.last_number + 1, gates, outgoing, home, audits, members }
 }
 
 /// Gives every place a gate of its own, beside those that a generation has.
 pub(super) fn plan_more(journal: &Journal, wanted: Vec<Wanted>, number: u64) -> Plan {
     let ids = journal.free_ids();
     let gates = ids.zip(wanted).map(|(id, wanted)| PlannedGate { id, exists: false, wanted });
-    let (home, audits) = (journal.home.clone(), journal.audits.clone());
-    Plan { number, gates: gates.collect(), outgoing: Vec::new(), home, audits }
+    let (home, audits, members) = (journal.home.clone(), journal.audits.clone(), Vec::new());
+    Plan { number, gates: gates.collect(), outgoing: Vec::new(), home, audits, members }
 }
 
 /// Whether the gate is where `wanted` wants one, attached as it wants.

@@ -43,6 +43,7 @@ mod input;
 mod instances;
 mod killed;
 mod many;
+mod members;
 mod neighbours;
 mod observe;
 mod order;

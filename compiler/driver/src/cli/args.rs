@@ -76,6 +76,10 @@ pub enum Command {
     #[command(after_help = "Examples:\n  policyc attach --iface veth7\n  \
                             policyc attach --netns billing --subject shop/billing")]
     Attach(AttachArgs),
+    /// Change the addresses of groups while policy is live, without another program.
+    #[command(after_help = "Examples:\n  policyc patch -i groups.yaml\n  \
+                            kubectl get ciliumcidrgroups -o yaml | policyc patch -i -")]
+    Patch(PatchArgs),
     /// Show what is live, since when, and whether it is still as it was applied.
     #[command(after_help = "Examples:\n  policyc status\n  policyc status -o json")]
     Status(StatusArgs),
@@ -458,6 +462,21 @@ pub struct AuditArgs {
     /// How the list is written.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
+    /// Where the runtime keeps its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// `policyc patch`
+#[derive(Args, Debug)]
+pub struct PatchArgs {
+    /// Files or folders with groups, each as it is to be from now on, or `-`. Groups that
+    /// are not given stay as they are.
+    #[arg(short, long, required = true, value_name = "PATH")]
+    pub inventory: Vec<PathBuf>,
+    /// Also read the folders in folders.
+    #[arg(short = 'R', long)]
+    pub recursive: bool,
     /// Where the runtime keeps its state.
     #[command(flatten)]
     pub state: StateArgs,

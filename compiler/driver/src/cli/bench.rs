@@ -53,15 +53,17 @@ fn text(kernel: &str, rounds: usize, rows: &[Row]) -> String {
     let mut text = format!("ns per packet on kernel {kernel}, and times the empty program\n\n");
     let random = format!("{PACKETS} packets");
     // Writing to a string cannot fail.
-    let _ = writeln!(text, "{:<12}{:<14}{:>17}{random:>19}", "hook", "program", "same packet");
+    let _ = writeln!(text, "{:<12}{:<23}{:>17}{random:>19}", "hook", "program", "same packet");
     for Row { hook, program, hot, random } in rows {
         let (hot, random) = (figure(*hot), figure(*random));
-        let _ = writeln!(text, "{hook:<12}{program:<14}{hot:>17}{random:>19}");
+        let _ = writeln!(text, "{hook:<12}{program:<23}{hot:>17}{random:>19}");
     }
     let _ = write!(
         text,
         "\n\
          A rule allows one source network (/16 to /32) and one of 32 TCP ports; the rest is denied.\n\
+         `beside a set`: another rule names a run-time set that no packet comes from; `of sets`:\n\
+         each network is one; `in 8`: seven more hold every address.\n\
          All packets here are allowed; forwarded packets are counted and not reported.\n\
          `{PACKETS} packets`: a program in front puts another source and port into the packet, then\n\
          jumps; every row of that column has its cost, the empty one too.\n\

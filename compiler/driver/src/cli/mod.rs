@@ -20,6 +20,7 @@ mod live;
 mod manual;
 mod observe;
 mod output;
+mod patch;
 mod profile;
 mod progress;
 mod remove;
@@ -76,6 +77,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Apply(args) => apply::run(&args),
         Command::Attach(args) => attach::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Patch(args) => patch::run(&args),
         Command::Confirm(args) => apply::confirm(&args),
         Command::Rollback(args) => apply::rollback(&args),
         Command::Status(args) => status::run(&args),

@@ -1,0 +1,121 @@
+//! Groups whose prefixes change while policy is live: the verdict follows, no program is
+//! loaded, and what was changed survives a swap.
+
+use std::fs;
+
+use crate::build::{artifact, bindings_text, save};
+use crate::lab::{Lab, run};
+
+const INVENTORY: &str = "
+apiVersion: policyc.io/v1alpha1
+kind: Workload
+metadata: {name: right, namespace: demo, labels: {app: right}}
+spec: {addresses: [10.77.0.2, 'fd77::2']}
+";
+
+const POLICY: &str = "
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: hears-friends, namespace: demo}
+spec:
+  endpointSelector: {matchLabels: {app: right}}
+  enableDefaultDeny: {egress: false}
+  ingress:
+  - fromCIDRSet: [{cidrGroupRef: friends}]
+    icmps: [{fields: [{type: EchoRequest}, {family: IPv6, type: EchoRequest}]}]
+  ingressDeny:
+  - fromCIDRSet: [{cidrGroupRef: foes, except: [10.77.0.0/31]}]
+";
+
+/// A group as it is written.
+fn group(name: &str, prefixes: &str) -> String {
+    format!(
+        "---\napiVersion: cilium.io/v2\nkind: CiliumCIDRGroup\nmetadata:\n  name: {name}\n  \
+         annotations: {{policyc.io/dynamic: \"true\"}}\nspec: {{externalCIDRs: [{prefixes}]}}\n"
+    )
+}
+
+fn apply(lab: &Lab, more: &str, friends: &str) {
+    let (file, to) = (lab.file("a.policyc"), lab.file("bindings.yaml"));
+    let policies = [POLICY, more, &group("friends", friends), &group("foes", "")].concat();
+    save(&artifact("a", &policies, INVENTORY), &file);
+    let bindings = "- subject: demo/right\n  attach: {netns: {path: RIGHT}}\n";
+    fs::write(&to, bindings_text(lab, bindings)).expect("a file");
+    lab.says(["apply".as_ref(), file.as_os_str(), "--bindings".as_ref(), to.as_os_str()]);
+}
+
+/// Gives groups other prefixes. Returns what was said.
+fn patch(lab: &Lab, groups: &str) -> String {
+    let file = lab.file("groups.yaml");
+    fs::write(&file, groups).expect("a file");
+    lab.says(["patch".as_ref(), "-i".as_ref(), file.as_os_str()])
+}
+
+/// Whether the right end answers, by IPv4 and by IPv6.
+fn answers(lab: &Lab) -> [bool; 2] {
+    ["10.77.0.2", "fd77::2"].map(|to| {
+        let ping = format!("ip netns exec {} ping -q -c 2 -i 0.02 -W 1 {to}", lab.left);
+        run(&ping).status.success()
+    })
+}
+
+/// The ids of the programs that judge.
+fn programs(lab: &Lab) -> Vec<String> {
+    let pins = lab.dirs.pins().join("generations");
+    let show = |pin: String| {
+        let shown = run(&format!("bpftool -j prog show pinned {pin}"));
+        String::from_utf8_lossy(&shown.stdout).split(',').next().unwrap_or_default().to_owned()
+    };
+    let found = run(&format!("find {} -path '*/programs/*' -type f", pins.display()));
+    let found = String::from_utf8_lossy(&found.stdout).into_owned();
+    let mut programs: Vec<_> = found.lines().map(|pin| show(pin.to_owned())).collect();
+    programs.sort();
+    programs
+}
+
+#[test]
+fn the_verdict_follows_without_another_program() {
+    let Some(lab) = Lab::new("members::the_verdict_follows_without_another_program") else {
+        return;
+    };
+    apply(&lab, "", "192.0.2.0/24");
+    assert_eq!(answers(&lab), [false, false]);
+    let before = programs(&lab);
+    assert!(!before.is_empty());
+
+    let said = patch(&lab, &group("friends", "10.77.0.0/24, 'fd77::/64'"));
+    assert_eq!(said, "generation 1\n  friends: 2 members, 1 before\n");
+    assert_eq!(answers(&lab), [true, true]);
+    // A deny wins over an allow, whichever prefix is longer; 10.77.0.1 is excepted.
+    patch(&lab, &group("foes", "10.0.0.0/8, '::/0'"));
+    assert_eq!(answers(&lab), [true, false]);
+    let both = [group("friends", "'fd77::/64'"), group("foes", "")].concat();
+    patch(&lab, &both);
+    assert_eq!(answers(&lab), [false, true]);
+    assert_eq!(programs(&lab), before, "no program was loaded");
+    assert_eq!(lab.live().generation, 1);
+
+    // A swap keeps them, unless the artifact says something else than the last.
+    let more = format!("---{}", POLICY.replace("hears-friends", "hears-friends-too"));
+    apply(&lab, &more, "192.0.2.0/24");
+    assert_eq!(lab.live().generation, 2);
+    assert_eq!(answers(&lab), [false, true]);
+    assert_ne!(programs(&lab), before);
+    apply(&lab, &more, "10.77.0.1/32");
+    assert_eq!(answers(&lab), [true, false]);
+}
+
+#[test]
+fn what_cannot_be_followed_is_refused() {
+    let Some(lab) = Lab::new("members::what_cannot_be_followed_is_refused") else { return };
+    let file = lab.file("groups.yaml");
+    fs::write(&file, group("friends", "")).expect("a file");
+    let patch = || lab.refuses(["patch".as_ref(), "-i".as_ref(), file.as_os_str()]).err;
+    assert!(patch().contains("nothing is live"), "{}", patch());
+    apply(&lab, "", "10.77.0.0/24");
+    fs::write(&file, group("strangers", "10.77.0.0/24")).expect("a file");
+    let said = patch();
+    assert!(said.contains("follows none of the groups given"), "{said}");
+    assert!(said.contains("it follows `foes`, `friends`"), "{said}");
+    assert_eq!(answers(&lab), [true, false]);
+}
