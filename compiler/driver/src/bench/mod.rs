@@ -16,7 +16,7 @@ mod statistics;
 use policyc_sys::SysError;
 use serde::Serialize;
 
-use policy::Generated;
+use policy::{Generated, Naming};
 use rig::{Measured, Rig};
 pub use statistics::{GROUPS, median_of_medians};
 
@@ -32,7 +32,7 @@ pub const REPEAT: u32 = 50_000;
 pub struct Row {
     /// `tc ingress` or `xdp`.
     pub hook: &'static str,
-    /// `empty`, `parse only`, `10 rules`, `1000 rules`.
+    /// `empty`, `parse only`, `10 rules`, `1000 rules`, `10 rules of sets`.
     pub program: String,
     /// The same packet again and again.
     pub hot: Figure,
@@ -76,8 +76,7 @@ pub enum BenchError {
 /// When the kernel refuses something, or a verdict is not the oracle's.
 pub fn run(rounds: usize, step: &dyn Fn(&str)) -> Result<Vec<Row>, BenchError> {
     step("compiling the policies");
-    let policies: Vec<Generated> =
-        RULES.iter().map(|rules| Generated::new(*rules)).collect::<Result<_, _>>()?;
+    let policies = generated()?;
     step("loading the programs");
     let rig = Rig::new(&policies)?;
     rig.check()?;
@@ -93,6 +92,19 @@ pub fn run(rounds: usize, step: &dyn Fn(&str)) -> Result<Vec<Row>, BenchError> {
         }
     }
     Ok(rows(rig.measured(), &samples))
+}
+
+/// Every number of rules with prefixes, and the least with run-time sets.
+fn generated() -> Result<Vec<Generated>, BenchError> {
+    let [prefixes, sets @ ..] = Naming::ALL;
+    let mut policies = Vec::new();
+    for rules in RULES {
+        policies.push(Generated::new(rules, prefixes)?);
+    }
+    for naming in sets {
+        policies.push(Generated::new(RULES[0], naming)?);
+    }
+    Ok(policies)
 }
 
 fn rows(measured: &[Measured], samples: &[[Vec<f64>; 2]]) -> Vec<Row> {

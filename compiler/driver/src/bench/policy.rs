@@ -7,6 +7,9 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
 use policyc_bpf::Object;
+use policyc_bpf::sets::{MOST, View};
+use policyc_codegen::lower::set_tables::initial;
+use policyc_policy::inventory::DYNAMIC;
 use policyc_policy::network::{self, Flow, protocol};
 
 use super::{BenchError, PACKETS};
@@ -19,19 +22,47 @@ const SUBJECT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 /// No rule's network: rules begin at 20.0.0.0.
 const STRANGER: Ipv4Addr = Ipv4Addr::new(11, 0, 0, 1);
 
+/// A prefix that no packet comes from.
+const NOWHERE: &str = "240.0.0.0/4";
+
 /// A compiled policy with packets for it.
 #[derive(Debug)]
 pub(super) struct Generated {
-    /// How many rules it has.
-    pub(super) rules: usize,
+    /// What it is, for people.
+    pub(super) title: String,
     /// The programs.
     pub(super) object: Object,
+    /// The members of its run-time sets.
+    pub(super) members: View,
     /// Behaviour of the one subject.
     pub(super) behaviour: u32,
     /// Flows that the policy allows, [`PACKETS`] of them.
     pub(super) allowed: Vec<Flow>,
     /// One that it denies.
     pub(super) denied: Flow,
+}
+
+/// How the rules name their networks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Naming {
+    /// As prefixes.
+    Prefixes,
+    /// As prefixes, and one more rule names a run-time set that no packet comes from.
+    BesideASet,
+    /// Each as a run-time set.
+    Sets,
+    /// The same, and every address is in as many sets as it can be.
+    ManySets,
+}
+
+impl Naming {
+    /// Every one, with what it is called.
+    pub(super) const ALL: [(Self, &'static str); 4] = [
+        (Self::Prefixes, ""),
+        (Self::BesideASet, ", beside a set"),
+        (Self::Sets, " of sets"),
+        (Self::ManySets, " of sets, in 8"),
+    ];
 }
 
 /// One rule.
@@ -47,10 +78,11 @@ impl Generated {
     ///
     /// # Errors
     /// What is always a bug: these policies have no mistakes.
-    pub(super) fn new(rules: usize) -> Result<Self, BenchError> {
-        let internal = |what: &str| BenchError::Internal(format!("{rules} rules: {what}"));
+    pub(super) fn new(rules: usize, (naming, name): (Naming, &str)) -> Result<Self, BenchError> {
+        let title = format!("{rules} rules{name}");
+        let internal = |what: &str| BenchError::Internal(format!("{title}: {what}"));
         let list: Vec<Rule> = (0..rules as u32).map(rule).collect();
-        let built = build(&list).ok_or_else(|| internal("the policy does not compile"))?;
+        let built = build(&list, naming).ok_or_else(|| internal("the policy does not compile"))?;
         let decision = built.decided.network.as_ref().ok_or_else(|| internal("no decision"))?;
         let subject = decision.subjects.iter().find(|s| s.addresses.contains(&SUBJECT.into()));
         let behaviour = subject.ok_or_else(|| internal("no subject"))?.behaviour as u32;
@@ -63,30 +95,61 @@ impl Generated {
         if !allowed.iter().all(is_allowed) || is_allowed(&denied) {
             return Err(internal("the oracle judges the packets differently"));
         }
-        Ok(Self { rules, object: built.compiled.object, behaviour, allowed, denied })
+        let members = decision.sets.as_ref().map(initial).unwrap_or_default();
+        let members = View::new(&members).map_err(|error| internal(&error.to_string()))?;
+        Ok(Self { title, object: built.compiled.object, members, behaviour, allowed, denied })
     }
 }
 
-fn build(rules: &[Rule]) -> Option<Built> {
+fn build(rules: &[Rule], naming: Naming) -> Option<Built> {
     let mut session = Session::new();
-    let policy = session.sources.add("bench.yaml", policy_text(rules));
+    let policy = session.sources.add("bench.yaml", policy_text(rules, naming));
     let inventory = session.sources.add("inventory.yaml", inventory_text());
     let input = Input { policies: vec![policy], inventory: vec![inventory], ..Input::default() };
     pipeline::build(&mut session, &input)
 }
 
-fn policy_text(rules: &[Rule]) -> String {
+fn policy_text(rules: &[Rule], naming: Naming) -> String {
     let mut text = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n\
                     metadata: {name: bench, namespace: bench}\n\
                     spec:\n  endpointSelector: {matchLabels: {app: bench}}\n  ingress:\n"
         .to_owned();
-    for Rule { network, length, port } in rules {
-        let network = Ipv4Addr::from(*network);
+    let mut groups = Vec::new();
+    for (number, Rule { network, length, port }) in rules.iter().enumerate() {
+        let network = format!("{}/{length}", Ipv4Addr::from(*network));
+        let from = match naming {
+            Naming::Prefixes | Naming::BesideASet => format!("fromCIDR: [{network}]"),
+            Naming::Sets | Naming::ManySets => {
+                groups.push(network);
+                format!("fromCIDRSet: [{{cidrGroupRef: g{number}}}]")
+            }
+        };
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "  - fromCIDR: [{network}/{length}]\n    \
-             toPorts: [{{ports: [{{port: \"{port}\", protocol: TCP}}]}}]"
+            "  - {from}\n    toPorts: [{{ports: [{{port: \"{port}\", protocol: TCP}}]}}]"
+        );
+    }
+    let around = match naming {
+        Naming::Prefixes | Naming::Sets => 0,
+        Naming::BesideASet => 1,
+        Naming::ManySets => MOST - 1,
+    };
+    let prefix = if naming == Naming::BesideASet { NOWHERE } else { "0.0.0.0/0" };
+    for _ in 0..around {
+        let _ = writeln!(
+            text,
+            "  - fromCIDRSet: [{{cidrGroupRef: g{}}}]\n    \
+             toPorts: [{{ports: [{{port: \"1\", protocol: TCP}}]}}]",
+            groups.len()
+        );
+        groups.push(prefix.to_owned());
+    }
+    for (number, prefix) in groups.iter().enumerate() {
+        let _ = write!(
+            text,
+            "---\napiVersion: cilium.io/v2\nkind: CiliumCIDRGroup\nmetadata:\n  name: g{number}\n  \
+             annotations: {{{DYNAMIC}: \"true\"}}\nspec: {{externalCIDRs: [{prefix}]}}\n"
         );
     }
     text

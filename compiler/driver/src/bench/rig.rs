@@ -3,6 +3,7 @@
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use policyc_bpf::parse_object;
+use policyc_bpf::sets::{Change, SETS, View};
 use policyc_codegen::lower::maps::{FRAME, SUBJECT};
 use policyc_policy::network::Flow;
 use policyc_sys::bpf::{TestRun, possible_cpus, prog_test_run};
@@ -180,10 +181,8 @@ fn measured_at(hook: ProgramSet, policies: &[Generated]) -> Vec<Measured> {
         }
     };
     let mut measured = vec![one("empty", empty, None), one("parse only", parse, None)];
-    let rules = policies
-        .iter()
-        .enumerate()
-        .map(|(index, policy)| one(&format!("{} rules", policy.rules), rules, Some(index)));
+    let rules =
+        policies.iter().enumerate().map(|(index, policy)| one(&policy.title, rules, Some(index)));
     measured.extend(rules);
     measured
 }
@@ -212,6 +211,13 @@ fn load(policy: &Generated) -> Result<Loaded, BenchError> {
     let mut frame = [0; FRAME as usize];
     frame[..4].copy_from_slice(&ATTACH.to_ne_bytes());
     set(&loaded, "frame", 0, &frame.repeat(possible_cpus()?))?;
+    if let Some(sets) = loaded.map(SETS) {
+        for change in View::default().changes(&policy.members) {
+            if let Change::Put(key, value) = change {
+                sets.update(&key, &value, 0)?;
+            }
+        }
+    }
     Ok(loaded)
 }
 
