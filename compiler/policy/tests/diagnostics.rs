@@ -592,6 +592,27 @@ fn what_is_not_compared_is_told() {
 }
 
 #[test]
+fn many_policies_of_one_priority_are_not_all_compared() {
+    let numbered = |i: usize| {
+        format!(
+            "---\napiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\n\
+             metadata: {{name: p{i}}}\nspec: {{tier: Admin, priority: 1, \
+             subject: {{namespaces: {{matchLabels: {{n: a{i}}}}}}}, \
+             ingress: [{{action: Deny, from: [{{namespaces: {{}}}}]}}]}}\n"
+        )
+    };
+    let text = |count: usize| (0..count).map(numbered).collect::<String>();
+    let of = |count: usize| policy(Dialect::Cilium120, &text(count));
+    assert_eq!(of(65), [] as [String; 0]);
+    assert_eq!(
+        of(67),
+        [
+            "P0544 330:7 note 2 policies, this one first, were not held against all of their priority | give them different priorities: the lower one is asked first"
+        ]
+    );
+}
+
+#[test]
 fn a_service_account_that_is_not_there_is_told() {
     let policy = rule(
         "endpointSelector: {}\ningress:\n- fromEndpoints: [{matchLabels: {io.cilium.k8s.policy.serviceaccount: biling}}]\n",

@@ -4,20 +4,21 @@
 
 use std::collections::BTreeMap;
 
-use policyc_base::{Diagnostic, OriginTable, Sink, Span};
+use policyc_base::{Diagnostic, OriginTable, Severity, Sink, Span};
 
 use crate::codes;
 use crate::labels::{LabelSelector, Operator};
 use crate::network::types::{Entry, PortMatch, Ports, Rule, Subject, Tier};
 
 /// Most earlier policies of the same priority that one is held against, so that the
-/// work stays bounded.
+/// work stays bounded. Where there are more and none of these disagrees, P0544 says so.
 const COMPARED: usize = 64;
 
 /// Warns of policies of administrators that have a tier and a priority in common and
 /// may disagree: once for each policy, at the later one.
 pub fn contradictions(rules: &[Rule], origins: &OriginTable, sink: &mut Sink) {
     let mut seen: BTreeMap<(Tier, u32), Vec<&Rule>> = BTreeMap::new();
+    let mut left: Vec<&Rule> = Vec::new();
     for rule in rules {
         let Some(first) = rule.entries.iter().min_by_key(|entry| entry.priority) else { continue };
         if first.tier == Tier::NORMAL {
@@ -27,18 +28,32 @@ pub fn contradictions(rules: &[Rule], origins: &OriginTable, sink: &mut Sink) {
         let recent = earlier.iter().rev().take(COMPARED);
         if let Some(other) = recent.into_iter().find(|other| may_disagree(rule, other)) {
             report(rule, other, first.priority / 100, origins, sink);
+        } else if earlier.len() > COMPARED {
+            left.push(rule);
         }
         earlier.push(rule);
     }
+    if let Some(here) = left.first().and_then(|rule| start(rule, origins)) {
+        let count = left.len();
+        let message = format!(
+            "{count} policies, this one first, were not held against all of their priority"
+        );
+        let finding = Diagnostic::warning(codes::NOT_COMPARED, here, message);
+        let finding = finding.with_severity(Severity::Note);
+        sink.push(
+            finding.with_help("give them different priorities: the lower one is asked first"),
+        );
+    }
+}
+
+fn start(rule: &Rule, origins: &OriginTable) -> Option<Span> {
+    let span = origins.get(rule.origin)?.span?;
+    Some(Span { end: span.start, ..span })
 }
 
 fn report(rule: &Rule, other: &Rule, priority: u32, origins: &OriginTable, sink: &mut Sink) {
-    let start = |rule: &Rule| {
-        let span = origins.get(rule.origin).and_then(|info| info.span);
-        span.map(|span| Span { end: span.start, ..span })
-    };
     let name = |rule: &Rule| origins.get(rule.origin).map_or("?", |info| info.policy.as_str());
-    let (Some(here), Some(there)) = (start(rule), start(other)) else { return };
+    let (Some(here), Some(there)) = (start(rule, origins), start(other, origins)) else { return };
     let message = format!(
         "`{}` and `{}` both have priority {priority} and may disagree",
         name(rule),
