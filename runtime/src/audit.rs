@@ -68,7 +68,10 @@ pub fn audit<K: Kernel>(
     let until = host.kernel.now().saturating_add(within);
     journal.audits.retain(|audit| audit.what != *what);
     journal.audits.push(Audit { what: what.clone(), until });
-    put(host, &mut journal)?;
+    forget_ended(&mut journal, host.kernel.now());
+    // What is not enforced is always known to the journal.
+    host.write_journal(&journal)?;
+    tell(host, &journal)?;
     Ok((live.number, rules))
 }
 
@@ -88,7 +91,10 @@ pub fn enforce<K: Kernel>(host: &Host<'_, K>, what: &Audited) -> Result<u64, Err
     if journal.audits.len() == before {
         return Err(Error::NotAudited { policy: what.policy.clone(), rule: what.rule.clone() });
     }
-    put(host, &mut journal)?;
+    // What is not enforced is always known to the journal: until the programs are told,
+    // it goes on, and so does the record.
+    tell(host, &journal)?;
+    host.write_journal(&journal)?;
     Ok(live.number)
 }
 
@@ -128,11 +134,9 @@ fn forget_ended(journal: &mut Journal, now: u64) {
     journal.audits.retain(|audit| audit.until > now);
 }
 
-/// Writes the journal, then what it says into every generation that is kept. What is
-/// killed between the two, the same command given again puts right.
-fn put<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Result<(), Error> {
-    forget_ended(journal, host.kernel.now());
-    host.write_journal(journal)?;
+/// Writes what the journal says into every generation that is kept. What is killed
+/// before the end, the same command given again finishes.
+fn tell<K: Kernel>(host: &Host<'_, K>, journal: &Journal) -> Result<(), Error> {
     for record in journal.generations() {
         let Some((artifact, _)) = read_copy(host, record)? else { continue };
         let Some(spec) = artifact.object().maps.values().find(|spec| spec.name == MAP) else {
@@ -173,6 +177,8 @@ pub(crate) fn fill<K: Kernel>(
 fn deadlines(manifest: &Manifest, audits: &[Audit]) -> Vec<u64> {
     let own = |decision: &Decision| {
         let line = decision.line.and_then(|line| manifest.lines.get(line as usize));
+        // Which of several was meant is not known: none is.
+        let line = line.filter(|line| !manifest.namesakes.contains(&line.policy));
         let about = audits.iter().filter(|audit| line.is_some_and(|l| audit.what.includes(l)));
         about.map(|audit| audit.until).max().unwrap_or(0)
     };
@@ -196,6 +202,9 @@ fn deadlines(manifest: &Manifest, audits: &[Audit]) -> Vec<u64> {
 
 /// The rules that deny and are meant.
 fn rules(manifest: &Manifest, what: &Audited) -> Result<BTreeSet<String>, Error> {
+    if manifest.namesakes.contains(&what.policy) {
+        return Err(Error::Namesakes { policy: what.policy.clone() });
+    }
     let denying = manifest.decisions.iter().filter(|decision| decision.unless_audited.is_some());
     let lines: Vec<_> = denying.filter_map(|d| manifest.lines.get(d.line? as usize)).collect();
     let meant = lines.iter().filter(|line| what.includes(line));

@@ -66,6 +66,11 @@ fn what_denies_nothing_is_not_audited() {
     ]);
     let ask = |policy: &str, rule: Option<&str>| rules(&manifest, &about(policy, rule, 0).what);
     assert_eq!(ask("shop/a", None).expect("denies"), BTreeSet::from(["spec".to_owned()]));
+    let mut two = manifest.clone();
+    two.namesakes = BTreeSet::from(["shop/a".to_owned()]);
+    let refused = rules(&two, &about("shop/a", None, 0).what);
+    assert!(matches!(refused, Err(Error::Namesakes { .. })));
+    assert_eq!(deadlines(&two, &[about("shop/a", None, 7)]), [0; 3]);
     let words = |result: Result<_, Error>| result.expect_err("denies nothing").to_string();
     let expected = "`shop/b` denies nothing in the live generation; what denies: `shop/a`";
     assert_eq!(words(ask("shop/b", None)), expected);

@@ -251,6 +251,12 @@ pub enum Error {
         /// What might have been meant: the policy's rules, or else the policies.
         others: Vec<String>,
     },
+    /// Several policies have the name of the one that is to be audited.
+    #[error("several policies of the live generation are called `{policy}`")]
+    Namesakes {
+        /// The name.
+        policy: String,
+    },
     /// An audit that is to end was never begun, or is over.
     #[error("{} is not audited", rule_of(.policy, .rule.as_ref()))]
     NotAudited {
@@ -428,6 +434,9 @@ impl Error {
             Self::DeniesNothing { .. } => {
                 "name a policy as `policyc observe` does, `namespace/name`, and its rule by the path \
                  behind it"
+            }
+            Self::Namesakes { .. } => {
+                "give one of them another name and apply again, or audit one by its annotation"
             }
             Self::NotAudited { .. } => "`policyc audit` lists what is",
             Self::NothingPending => "`policyc status` shows what is live",

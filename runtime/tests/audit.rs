@@ -102,34 +102,71 @@ fn nothing_is_audited_where_nothing_is_live() {
     assert_eq!(audits(&host).expect("lists"), []);
 }
 
-#[test]
-fn after_a_failure_or_a_kill_at_any_call_the_same_command_is_carried_out() {
+/// Runs a command with a failure and with a kill at each of its calls, on a host that
+/// `prepare` made ready, and has `check` look at it after each.
+fn at_every_call(
+    prepare: impl Fn() -> FakeHost,
+    command: impl Fn(&FakeKernel) -> Result<(), Error>,
+    check: impl Fn(&FakeHost, &str),
+) {
     let calls = {
-        let kernel = FakeKernel::new(&live());
-        audit(&at(&kernel, &Dirs::default()), &policy(), HOUR).expect("audits");
+        let host = prepare();
+        let kernel = FakeKernel::new(&host);
+        command(&kernel).expect("works");
         kernel.calls().len()
     };
     for at_call in 0..calls {
         for is_killed in [false, true] {
-            let host = live();
-            let dirs = Dirs::default();
+            let host = prepare();
             let kernel = FakeKernel::new(&host);
             let kernel = if is_killed {
                 kernel.killed_at(at_call)
             } else {
                 kernel.failing_at(at_call, errno::EIO)
             };
-            let _ = audit(&at(&kernel, &dirs), &policy(), HOUR);
+            let _ = command(&kernel);
             let what = format!("{at_call} {}, killed: {is_killed}", kernel.calls()[at_call]);
             drop(kernel);
-            let kernel = FakeKernel::new(&host);
-            audit(&at(&kernel, &dirs), &policy(), HOUR)
-                .unwrap_or_else(|error| panic!("after {what}: {error}"));
-            assert_eq!(told(&host, 1), [true, true], "after {what}");
+            check(&host, &what);
+            let (kernel, dirs) = (FakeKernel::new(&host), Dirs::default());
             let now = status(&at(&kernel, &dirs)).expect("status");
             assert!(!now.untidy, "after {what}");
             remove(&at(&kernel, &dirs), true).expect("removes");
             assert_eq!(state_dir_only(&host), [""; 0], "after {what}");
         }
     }
+}
+
+#[test]
+fn after_a_failure_or_a_kill_at_any_call_the_same_command_audits() {
+    let dirs = Dirs::default();
+    let begin = |kernel: &FakeKernel| audit(&at(kernel, &dirs), &policy(), HOUR).map(drop);
+    at_every_call(live, begin, |host, what| {
+        let kernel = FakeKernel::new(host);
+        // Nothing is audited that is not listed.
+        let is_listed = !audits(&at(&kernel, &dirs)).expect("lists").is_empty();
+        assert!(is_listed || told(host, 1) == [false, false], "after {what}");
+        begin(&kernel).unwrap_or_else(|error| panic!("after {what}: {error}"));
+        assert_eq!(told(host, 1), [true, true], "after {what}");
+    });
+}
+
+#[test]
+fn after_a_failure_or_a_kill_at_any_call_the_same_command_enforces() {
+    let dirs = Dirs::default();
+    let audited = || {
+        let host = live();
+        audit(&at(&FakeKernel::new(&host), &dirs), &policy(), HOUR).expect("audits");
+        host
+    };
+    let end = |kernel: &FakeKernel| enforce(&at(kernel, &dirs), &policy()).map(drop);
+    at_every_call(audited, end, |host, what| {
+        let kernel = FakeKernel::new(host);
+        let is_listed = !audits(&at(&kernel, &dirs)).expect("lists").is_empty();
+        assert!(is_listed || told(host, 1) == [false, false], "after {what}");
+        if is_listed {
+            end(&kernel).unwrap_or_else(|error| panic!("after {what}: {error}"));
+        }
+        assert_eq!(told(host, 1), [false, false], "after {what}");
+    });
 }

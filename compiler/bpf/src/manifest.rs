@@ -42,6 +42,9 @@ pub struct Manifest {
     pub sets: Vec<RuntimeSet>,
     /// What happens to packets of a subject that is not in the artifact.
     pub unknown_subject: Verdict,
+    /// Names that several network policies have, of different kinds.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub namesakes: BTreeSet<String>,
     /// Version of the layout of ring buffer events.
     pub events_layout: u32,
     /// What tracing records hold.
@@ -373,6 +376,7 @@ impl Manifest {
             subjects: Vec::new(),
             sets: Vec::new(),
             unknown_subject: Verdict::Deny,
+            namesakes: BTreeSet::new(),
             events_layout: 0,
             events: Vec::new(),
             sources: Vec::new(),

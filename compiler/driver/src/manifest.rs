@@ -1,6 +1,6 @@
 //! What an artifact says about itself, from what was built.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policyc_base::{EntityId, OriginTable, PrimaryMap};
 use policyc_bpf::manifest::set_identity;
@@ -15,7 +15,7 @@ use policyc_decision::network::{self, NetworkDecision, SetMembers, Why, builtin}
 use policyc_decision::tables::{AddressClass, Cell, Row};
 use policyc_decision::tracing::{EventDecision, EventGraph, EventOutcome, HookDecision};
 use policyc_policy::inventory::{Attach, Identity, Inventory};
-use policyc_policy::network::{Dialect, Reason, RuntimeSet as RuntimeSetOf};
+use policyc_policy::network::{Dialect, Reason, Rule, RuntimeSet as RuntimeSetOf};
 use policyc_policy::tracing::ArgKind;
 
 use crate::pipeline::Built;
@@ -38,12 +38,23 @@ pub fn manifest(session: &Session, built: &Built) -> Manifest {
             let decisions = network.decisions.iter();
             decisions.map(|decision| network_decision(decision, &session.origins)).collect()
         };
+        manifest.namesakes = namesakes(&policy.network, &session.origins);
         manifest.unknown_subject = verdict(network.decisions[builtin::UNKNOWN_SUBJECT].allowed);
     }
     if let Some(events) = &built.decided.events {
         add_events(&mut manifest, events);
     }
     manifest
+}
+
+/// The names of which the number of the policy is not the same in all rules.
+fn namesakes(rules: &[Rule], origins: &OriginTable) -> BTreeSet<String> {
+    let mut numbers: BTreeMap<&str, u32> = BTreeMap::new();
+    let shared = rules.iter().filter_map(|rule| {
+        let name = origins.get(rule.origin)?.policy.as_str();
+        (*numbers.entry(name).or_insert(rule.manner.policy) != rule.manner.policy).then_some(name)
+    });
+    shared.map(str::to_owned).collect()
 }
 
 /// What people call the policy set: its only policy, or its first and how many more.
