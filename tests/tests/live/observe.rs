@@ -29,7 +29,9 @@ fn verdicts_name_policy_rule_and_line() {
     let ping = format!("ip netns exec {} ping -q -c 1 -W 1 10.77.0.2", lab.left);
     assert!(!run(&ping).status.success());
 
-    let seen = lab.says(["observe", "-o", "json"]);
+    let filters =
+        ["--from-pod", "demo/left", "--to-ip", "10.77.0.0/24", "--not", "--verdict", "AUDIT"];
+    let seen = lab.says(["observe", "-o", "json"].iter().chain(&filters));
     let seen: Vec<Value> =
         seen.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let [forwarded, dropped] = &seen[..] else { panic!("{seen:#?}") };

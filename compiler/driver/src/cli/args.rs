@@ -8,6 +8,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use policyc_codegen::lower::maps::Room;
 use policyc_policy::network;
 
+use super::filter::FilterArgs;
 use crate::render::Format;
 
 /// Compile network and tracing policy to verified BPF, and swap it atomically.
@@ -100,7 +101,10 @@ pub enum Command {
                             policyc audit shop/billing --off\n  policyc audit")]
     Audit(AuditArgs),
     /// Print verdicts and events as they happen.
-    #[command(after_help = "Examples:\n  policyc observe -f\n  policyc observe --last 20 -o json")]
+    #[command(
+        after_help = "Examples:\n  policyc observe -f\n  policyc observe --last 20 -o json\n  \
+                            policyc observe -f --verdict DROPPED --to-pod shop/billing --not --protocol icmp"
+    )]
     Observe(ObserveArgs),
     /// List or forget the connections whose replies pass without a rule.
     #[command(after_help = "Examples:\n  policyc conntrack list\n  \
@@ -520,8 +524,12 @@ pub enum EventFormat {
     /// One line an event.
     #[default]
     Compact,
+    /// Several lines a verdict, with names.
+    Dict,
     /// One JSON document a line.
     Json,
+    /// Verdicts as Hubble writes them, one JSON document a line.
+    Jsonpb,
 }
 
 /// `policyc observe`
@@ -530,25 +538,19 @@ pub struct ObserveArgs {
     /// Go on until interrupted.
     #[arg(short, long)]
     pub follow: bool,
-    /// Stop after this many events.
+    /// Only the last of those that are there already.
     #[arg(long, value_name = "N")]
     pub last: Option<usize>,
-    /// Only verdicts: `FORWARDED` or `DROPPED`.
-    #[arg(long, value_name = "VERDICT", ignore_case = true)]
-    pub verdict: Option<VerdictFilter>,
+    /// Only from this long ago on: `30s`, `2m`, `1h`.
+    #[arg(long, value_name = "TIME", value_parser = super::duration::parse)]
+    pub since: Option<Duration>,
+    /// Which are shown.
+    #[command(flatten)]
+    pub filters: FilterArgs,
     /// How events are written.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: EventFormat,
     /// Where the runtime keeps its state.
     #[command(flatten)]
     pub state: StateArgs,
-}
-
-/// Which verdicts are shown.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum VerdictFilter {
-    /// Packets that were forwarded; they are reported while this runs.
-    Forwarded,
-    /// Packets that were dropped.
-    Dropped,
 }

@@ -16,6 +16,7 @@ pub mod conntrack;
 mod dump;
 mod duration;
 mod explain;
+pub mod filter;
 mod live;
 mod manual;
 mod observe;

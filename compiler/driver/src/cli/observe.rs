@@ -1,48 +1,115 @@
 //! `policyc observe`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
 use policyc_bpf::Artifact;
 use policyc_runtime::{self as runtime, Dirs, Events, Host};
 use policyc_sys::kernel::RealKernel;
 
-use super::args::{EventFormat, ObserveArgs, VerdictFilter};
+use super::args::{EventFormat, ObserveArgs};
 use super::{Error, Status, live, output};
-use crate::observe::{Clock, Record, compact, decode, json};
+use crate::bindings;
+use crate::observe::{Clock, Record, compact, decode, dict, json, jsonpb};
 
 /// How often a quiet ring is looked at for losses and for the end.
 const TICK: Duration = Duration::from_millis(500);
 
 pub(super) fn run(args: &ObserveArgs) -> Result<Status, Error> {
     let dirs = args.state.dirs()?;
-    let mut events = Events::open(&dirs).map_err(|error| live::failed(&error))?;
-    let clock = Clock::new(SystemTime::now(), policyc_sys::host::monotonic_ns());
-    let mut names = Names::default();
-    let mut lost = Lost::default();
-    let mut left = args.last.unwrap_or(usize::MAX);
-    while left > 0 {
-        lost.report(&events)?;
-        let record = events.next_within(if args.follow { TICK } else { Duration::ZERO });
-        let Some(bytes) = record.map_err(|error| live::failed(&error))? else {
-            if args.follow {
-                continue;
-            }
-            break;
-        };
-        let record = decode(&bytes);
-        if !wanted(args, &record) {
-            continue;
-        }
-        let artifact = names.of(&dirs, generation(&record));
-        let manifest = artifact.map(Artifact::manifest);
-        output::print(&match args.output {
-            EventFormat::Compact => compact(&record, manifest, &clock),
-            EventFormat::Json => json(&record, manifest, &clock),
-        })?;
-        left -= 1;
+    let events = Events::open(&dirs).map_err(|error| live::failed(&error))?;
+    let now = policyc_sys::host::monotonic_ns();
+    let mut observer = Observer {
+        args,
+        dirs: &dirs,
+        events,
+        clock: Clock::new(SystemTime::now(), now),
+        since: args.since.map_or(0, |since| now.saturating_sub(nanoseconds(since))),
+        began: now,
+        is_behind: true,
+        node: bindings::host_name().unwrap_or_default(),
+        names: Names::default(),
+        lost: Lost::default(),
+    };
+    observer.print_what_is_there()?;
+    if !args.follow {
+        return Ok(Status::Clean);
     }
-    Ok(Status::Clean)
+    loop {
+        if let Some(line) = observer.next_line(TICK)?.flatten() {
+            output::print(&line)?;
+        }
+    }
+}
+
+/// What reads, chooses and writes.
+struct Observer<'a> {
+    args: &'a ObserveArgs,
+    dirs: &'a Dirs,
+    events: Events,
+    clock: Clock,
+    /// CLOCK_MONOTONIC, nanoseconds: what is older is not shown.
+    since: u64,
+    /// The same: when it was started.
+    began: u64,
+    /// Whether all that was read was there before.
+    is_behind: bool,
+    /// This host's name.
+    node: String,
+    names: Names,
+    lost: Lost,
+}
+
+impl Observer<'_> {
+    /// Records that nobody has read yet; of those that are shown the last ones. What
+    /// comes meanwhile ends it: there may always be more.
+    fn print_what_is_there(&mut self) -> Result<(), Error> {
+        let last = self.args.last.unwrap_or(usize::MAX);
+        let mut lines = VecDeque::new();
+        while self.is_behind
+            && let Some(line) = self.next_line(Duration::ZERO)?
+        {
+            lines.extend(line);
+            if lines.len() > last {
+                lines.pop_front();
+            }
+        }
+        lines.iter().try_for_each(|line| output::print(line))
+    }
+
+    /// The next record: its line if it is shown; `None` if there was none in time.
+    fn next_line(&mut self, timeout: Duration) -> Result<Option<Option<String>>, Error> {
+        self.lost.report(&self.events)?;
+        let record = self.events.next_within(timeout);
+        let Some(bytes) = record.map_err(|error| live::failed(&error))? else { return Ok(None) };
+        let record = decode(&bytes);
+        self.is_behind = matches!(record, Record::Unknown(..)) || time(&record) <= self.began;
+        let artifact = self.names.of(self.dirs, generation(&record));
+        let manifest = artifact.map(Artifact::manifest);
+        if time(&record) < self.since || !self.args.filters.0.show(&record, manifest) {
+            return Ok(Some(None));
+        }
+        Ok(Some(match self.args.output {
+            EventFormat::Compact => Some(compact(&record, manifest, &self.clock)),
+            EventFormat::Dict => dict(&record, manifest, &self.clock),
+            EventFormat::Json => Some(json(&record, manifest, &self.clock)),
+            EventFormat::Jsonpb => jsonpb(&record, manifest, &self.clock, &self.node),
+        }))
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// When a record was made, by CLOCK_MONOTONIC in nanoseconds; what cannot be read is
+/// of any time.
+fn time(record: &Record) -> u64 {
+    match record {
+        Record::Verdict(verdict) => verdict.time,
+        Record::Event(event) => event.time,
+        Record::Unknown(..) => u64::MAX,
+    }
 }
 
 fn generation(record: &Record) -> Option<u32> {
@@ -50,15 +117,6 @@ fn generation(record: &Record) -> Option<u32> {
         Record::Verdict(verdict) => Some(verdict.generation),
         Record::Event(event) => Some(event.generation),
         Record::Unknown(..) => None,
-    }
-}
-
-fn wanted(args: &ObserveArgs, record: &Record) -> bool {
-    match (args.verdict, record) {
-        (None, _) | (_, Record::Unknown(..)) => true,
-        (Some(VerdictFilter::Forwarded), Record::Verdict(verdict)) => verdict.forwarded,
-        (Some(VerdictFilter::Dropped), Record::Verdict(verdict)) => !verdict.forwarded,
-        (Some(_), Record::Event(_)) => false,
     }
 }
 

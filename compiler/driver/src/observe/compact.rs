@@ -63,7 +63,7 @@ pub(super) fn subject_at(manifest: &Manifest, address: IpAddr) -> Option<&Subjec
 }
 
 /// `by shop/billing spec.ingress[0] (billing.yaml:12:5)`
-fn why(manifest: Option<&Manifest>, decision: u32) -> String {
+pub(super) fn why(manifest: Option<&Manifest>, decision: u32) -> String {
     let known = manifest.and_then(|m| Some((m, m.decisions.get(decision as usize)?)));
     let Some((manifest, found)) = known else { return format!("(decision {decision})") };
     let line = manifest.line_of(decision).map(|line| {

@@ -5,12 +5,15 @@
 //! never dropped.
 
 mod compact;
+pub mod filter;
+mod hubble;
 mod json;
 mod packet;
 mod record;
 mod time;
 
 pub use compact::compact;
+pub use hubble::{dict, jsonpb};
 pub use json::json;
 pub use packet::{Endpoints, head};
 pub use record::{Event, Field, FieldValue, Process, Record, Verdict, decode};

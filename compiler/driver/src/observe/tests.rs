@@ -1,6 +1,6 @@
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{Clock, Record, compact, decode, head, json, utc};
+use super::{Clock, Record, compact, decode, dict, head, json, jsonpb, utc};
 
 fn verdict() -> Vec<u8> {
     let mut bytes = vec![0; 136];
@@ -39,6 +39,49 @@ fn json_has_one_document_a_line() {
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value["flow"]["icmp_type"], 8);
     assert_eq!(value["generation"], 7);
+}
+
+#[test]
+fn hubbles_parsers_find_their_fields() {
+    let clock = Clock::new(UNIX_EPOCH, 0);
+    let text = jsonpb(&decode(&verdict()), None, &clock, "one").unwrap();
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let expected = serde_json::json!({
+        "flow": {
+            "time": "1970-01-01T00:00:01.500Z",
+            "verdict": "DROPPED",
+            "IP": {"source": "10.0.0.1", "destination": "10.0.0.2", "ipVersion": "IPv4"},
+            "l4": {"ICMPv4": {"type": 8}},
+            "source": {"identity": 2, "labels": ["reserved:world"]},
+            "destination": {"identity": 2, "labels": ["reserved:world"]},
+            "Summary": "ICMPv4 type 8",
+            "Type": "L3_L4",
+            "node_name": "one",
+            "traffic_direction": "INGRESS",
+            "drop_reason": 0,
+            "drop_reason_desc": "DROP_REASON_UNKNOWN",
+        },
+        "node_name": "one",
+        "time": "1970-01-01T00:00:01.500Z",
+    });
+    assert_eq!(value, expected);
+    assert_eq!(jsonpb(&Record::Unknown(None, 3), None, &clock, "one"), None);
+}
+
+#[test]
+fn a_dict_has_a_name_before_each_value() {
+    let clock = Clock::new(UNIX_EPOCH, 0);
+    let text = dict(&decode(&verdict()), None, &clock).unwrap();
+    let expected = "------------
+  TIMESTAMP: 1970-01-01T00:00:01.500Z
+     SOURCE: 10.0.0.1
+DESTINATION: 10.0.0.2
+  DIRECTION: ingress
+    VERDICT: DROPPED
+     REASON: (decision 5)
+    SUMMARY: ICMPv4 type 8
+";
+    assert_eq!(text, expected);
 }
 
 #[test]
