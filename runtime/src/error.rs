@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use policyc_bpf::Direction;
-use policyc_bpf::sets::TooManySets;
+use policyc_bpf::sets::{Prefix, TooManySets};
 use policyc_sys::host::Capability;
 use policyc_sys::{SysError, errno};
 
@@ -324,10 +324,20 @@ pub enum Error {
         /// Room for them.
         room: u32,
     },
+    /// An address would be two workloads'.
+    #[error("`{address}` would be the address of `{first}` and of `{second}`")]
+    TwoWorkloads {
+        /// The address.
+        address: Prefix,
+        /// One of them.
+        first: String,
+        /// The other.
+        second: String,
+    },
     /// What is said of an address is in the tables.
-    #[error("`{address}` cannot be in the group `{group}`: it is the backend of a service")]
+    #[error("`{address}` cannot be of `{group}`: it is the backend of a service")]
     Barred {
-        /// The group.
+        /// The group or workload.
         group: String,
         /// The address.
         address: IpAddr,
@@ -458,9 +468,8 @@ impl Error {
             Self::TooManySets(_) | Self::TooManyMembers { .. } => {
                 "give fewer prefixes, or put groups together; nothing was changed"
             }
-            Self::Barred { .. } => {
-                "give the group without the address, or build with it as it is now"
-            }
+            Self::TwoWorkloads { .. } => "give both workloads as they are now; nothing was changed",
+            Self::Barred { .. } => "leave the address out, or build with it as it is now",
             Self::NoConnections(_) => "apply an artifact with network policy first",
             Self::NoEvents(_) => "apply an artifact that reports events",
             Self::Sys { error, .. } if error.is(errno::EPERM) => {

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use policyc_bpf::manifest::RuntimeSet;
+use policyc_bpf::manifest::{RuntimeSet, SetKind};
 use policyc_bpf::sets::{
     Change, FACT, KEY, MEMBERS, Member, NEVER, Prefix, ROOM, SETS, VALUE, View, digest, fact,
     marker, read_fact,
@@ -51,12 +51,24 @@ pub(crate) fn next<K: Kernel>(
         _ => set.members.iter().copied().map(Member::forever).collect(),
     });
     let members: Vec<Vec<Member>> = members.collect();
-    view(&members)?;
+    view(sets, &members)?;
     Ok(members)
 }
 
 /// The view of members; refuses what programs would not follow.
-pub(crate) fn view(members: &[Vec<Member>]) -> Result<View, Error> {
+pub(crate) fn view(sets: &[RuntimeSet], members: &[Vec<Member>]) -> Result<View, Error> {
+    let mut workloads = BTreeMap::new();
+    for (set, members) in sets.iter().zip(members).filter(|(set, _)| set.kind != SetKind::Group) {
+        for member in members {
+            if let Some(other) = workloads.insert(member.prefix, &set.name) {
+                return Err(Error::TwoWorkloads {
+                    address: member.prefix,
+                    first: other.clone(),
+                    second: set.name.clone(),
+                });
+            }
+        }
+    }
     let count: usize = members.iter().map(Vec::len).sum();
     if count > ROOM as usize {
         return Err(Error::TooManyMembers { members: count, room: ROOM });
@@ -110,7 +122,7 @@ pub(crate) fn fill<K: Kernel>(
 ) -> Result<(), Error> {
     if spec.name == SETS {
         shape(spec, MapKind::LpmTrie, (KEY, VALUE))?;
-        return change_view(kernel, map, &View::default(), &view(members)?);
+        return change_view(kernel, map, &View::default(), &view(sets, members)?);
     }
     shape(spec, MapKind::Hash, (FACT, 8))?;
     let (mut keys, mut values) = (Vec::new(), Vec::new());

@@ -75,7 +75,7 @@ pub fn patch<K: Kernel>(host: &Host<'_, K>, wanted: &[Members]) -> Result<Patche
             members.iter().filter(|member| member.expires > now).copied().collect()
         }
     });
-    let next = members::view(&next.collect::<Vec<_>>())?;
+    let next = members::view(sets, &next.collect::<Vec<_>>())?;
     // What is there and not what should be: a command may have been killed.
     let before = members::read_view(host, &view)?;
     let mut counts = Vec::new();
@@ -94,6 +94,6 @@ fn refuse_barred(set: &RuntimeSet, prefixes: &[Prefix]) -> Result<(), Error> {
     let inside = |address: &&IpAddr| prefixes.iter().any(|prefix| prefix.has(**address));
     match set.barred.iter().find(inside) {
         None => Ok(()),
-        Some(address) => Err(Error::Barred { group: set.group.clone(), address: *address }),
+        Some(address) => Err(Error::Barred { group: set.name.clone(), address: *address }),
     }
 }

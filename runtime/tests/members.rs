@@ -7,7 +7,7 @@ mod machine;
 use std::path::PathBuf;
 
 use machine::{FIRST, at, machine, run};
-use policyc_bpf::manifest::RuntimeSet;
+use policyc_bpf::manifest::{RuntimeSet, SetKind};
 use policyc_bpf::sets::{FACT, KEY, MEMBERS, Member, Prefix, SETS, VALUE, View, fact, read_fact};
 use policyc_bpf::{Artifact, MapKind, MapRole, MapSpec};
 use policyc_runtime::{Bindings, Dirs, Error, Members, Options, Patched, patch};
@@ -32,14 +32,15 @@ fn map(name: &str, kind: MapKind, sizes: (usize, usize)) -> MapSpec {
 }
 
 /// The first artifact with sets that have these members, by their ids from 1 on.
-fn with_sets(members: &[&str]) -> (Artifact, Bindings) {
+fn with_sets(kind: SetKind, members: &[&str]) -> (Artifact, Bindings) {
     let mut object = FIRST.0.object().clone();
     object.maps.push(map(SETS, MapKind::LpmTrie, (KEY, VALUE)));
     object.maps.push(map(MEMBERS, MapKind::Hash, (FACT, 8)));
     let mut manifest = FIRST.0.manifest().clone();
     let sets = (1..).zip(members).map(|(id, members)| RuntimeSet {
         id,
-        group: format!("g{id}"),
+        kind,
+        name: format!("g{id}"),
         except: Vec::new(),
         members: prefixes(members),
         barred: vec!["192.0.2.7".parse().expect("an address")],
@@ -49,7 +50,8 @@ fn with_sets(members: &[&str]) -> (Artifact, Bindings) {
 }
 
 fn apply(host: &FakeHost, members: &[&str]) -> Result<(), Error> {
-    run(&FakeKernel::new(host), &with_sets(members), Options::default()).map(drop)
+    let what = with_sets(SetKind::Group, members);
+    run(&FakeKernel::new(host), &what, Options::default()).map(drop)
 }
 
 fn change(kernel: &FakeKernel, id: u64, members: &str) -> Result<Patched, Error> {
@@ -115,7 +117,7 @@ fn what_is_refused_changes_nothing() {
     };
     let too_many = "`10.0.0.0/30` is in 9 run-time sets, and 8 is the most";
     assert_eq!(refused(9, "10.0.0.0/30"), too_many);
-    let barred = "`192.0.2.7` cannot be in the group `g9`: it is the backend of a service";
+    let barred = "`192.0.2.7` cannot be of `g9`: it is the backend of a service";
     assert_eq!(refused(9, "192.0.2.0/24"), barred);
     assert_eq!(refused(77, ""), "what is live has no run-time set of this id");
     assert_eq!(members(&host, 1, 9), before);
@@ -171,4 +173,18 @@ fn members_that_ended_are_not_carried() {
     let facts = kernel.open_map(&pin(2, MEMBERS)).expect("opens").expect("is pinned");
     // With the marker.
     assert_eq!(kernel.map_entries(&facts).expect("reads").iter().count(), 3);
+}
+
+#[test]
+fn an_address_is_one_workloads() {
+    let host = machine();
+    let what = with_sets(SetKind::Workload { labels: 7 }, &["10.0.0.1/32", "10.0.0.2/32"]);
+    run(&FakeKernel::new(&host), &what, Options::default()).expect("applies");
+    let error = change(&FakeKernel::new(&host), 1, "10.0.0.2/32").expect_err("refused");
+    assert_eq!(error.to_string(), "`10.0.0.2/32` would be the address of `g1` and of `g2`");
+    assert!(!error.help().is_empty());
+    assert_eq!(members(&host, 1, 2), ["10.0.0.1/32", "10.0.0.2/32"]);
+    change(&FakeKernel::new(&host), 2, "").expect("patches");
+    change(&FakeKernel::new(&host), 1, "10.0.0.2/32").expect("patches");
+    assert_eq!(members(&host, 1, 2), ["10.0.0.2/32", ""]);
 }

@@ -241,8 +241,11 @@ pub struct Subject {
 pub struct RuntimeSet {
     /// What it is called in every generation: a number of what it stands for.
     pub id: u64,
-    /// The group that it stands for.
-    pub group: String,
+    /// What it is.
+    #[serde(default, skip_serializing_if = "SetKind::is_group")]
+    pub kind: SetKind,
+    /// The name of the group or workload that it stands for.
+    pub name: String,
     /// Prefixes of the group that are no members.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<Prefix>,
@@ -253,10 +256,31 @@ pub struct RuntimeSet {
     pub barred: Vec<IpAddr>,
 }
 
+/// What a run-time set stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SetKind {
+    /// A group: an address may be in several.
+    #[default]
+    Group,
+    /// A workload: an address is of one.
+    Workload {
+        /// A number of its labels and ports: the tables say what they mean.
+        labels: u64,
+    },
+}
+
+impl SetKind {
+    const fn is_group(&self) -> bool {
+        matches!(self, Self::Group)
+    }
+}
+
 /// The number of what a run-time set stands for; see [`subject_identity`] for its form.
-pub fn set_identity(group: &str, except: &[Prefix]) -> u64 {
+pub fn set_identity(kind: SetKind, name: &str, except: &[Prefix]) -> u64 {
+    let kind = if kind.is_group() { "group" } else { "workload" };
     let except: Vec<_> = except.iter().map(ToString::to_string).collect();
-    subject_identity(&format!("set\0{group}\0{}", except.join("\0")))
+    subject_identity(&format!("set\0{kind}\0{name}\0{}", except.join("\0")))
 }
 
 /// By what a subject's connections are told from those of others, in every generation:

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use policyc_base::{EntityId, OriginTable, PrimaryMap};
-use policyc_bpf::manifest::set_identity;
+use policyc_bpf::manifest::{SetKind, set_identity, subject_identity};
 use policyc_bpf::{
     AttachHint, Cost, Decision, Digest, Direction, EventField, EventFieldKind, EventSpec, Limit,
     Manifest, Outcome, ProgramEntry, Reason as BpfReason, RuntimeSet, Source, Subject, SubjectKind,
@@ -33,7 +33,7 @@ pub fn manifest(session: &Session, built: &Built) -> Manifest {
     if let Some(network) = &built.decided.network {
         manifest.subjects = subjects(network, &policy.inventory);
         let sets = network.sets.iter().flat_map(|tables| &tables.sets);
-        manifest.sets = sets.map(runtime_set).collect();
+        manifest.sets = sets.map(|set| runtime_set(set, &policy.inventory)).collect();
         manifest.decisions = {
             let decisions = network.decisions.iter();
             decisions.map(|decision| network_decision(decision, &session.origins)).collect()
@@ -141,16 +141,37 @@ fn subjects(network: &NetworkDecision, inventory: &Inventory) -> Vec<Subject> {
     subjects
 }
 
-fn runtime_set(set: &SetMembers) -> RuntimeSet {
-    let RuntimeSetOf { group, except } = &set.set;
-    let except = prefixes(except);
+fn runtime_set(set: &SetMembers, inventory: &Inventory) -> RuntimeSet {
+    let kind = match &set.set {
+        RuntimeSetOf::Group { .. } => SetKind::Group,
+        RuntimeSetOf::Workload(name) => {
+            SetKind::Workload { labels: labels_number(inventory, name).unwrap_or_default() }
+        }
+    };
+    let (name, except) = (set.set.name(), prefixes(set.set.except()));
     RuntimeSet {
-        id: set_identity(group, &except),
-        group: group.clone(),
+        id: set_identity(kind, name, &except),
+        kind,
+        name: name.to_owned(),
         except,
         members: prefixes(&set.members),
         barred: set.barred.clone(),
     }
+}
+
+/// A number of what rules can ask a workload for: its labels and named ports.
+pub fn labels_number(inventory: &Inventory, name: &str) -> Option<u64> {
+    let Identity::Workload(id) = inventory.lookup(name)? else { return None };
+    let workload = &inventory.workloads[id];
+    let mut words: Vec<String> = workload
+        .labels
+        .iter()
+        .map(|label| format!("{}:{}={}", label.source, label.key, label.value))
+        .collect();
+    let ports = workload.ports.iter();
+    words.extend(ports.map(|port| format!("{} {} {}", port.name, port.protocol, port.port)));
+    words.sort();
+    Some(subject_identity(&words.join("\0")))
 }
 
 /// For each behaviour the directions in which some cell denies, or would. Cells that no packet

@@ -166,3 +166,25 @@ fn annotations_of_groups_are_checked() {
                    `policyc.io/dynamic`?";
     assert_eq!(findings("policyc.io/dynamc: 'true'"), [unknown]);
 }
+
+#[test]
+fn workloads_that_change_are_checked() {
+    let who = "apiVersion: policyc.io/v1alpha1\nkind: Workload\nmetadata: {name: web, namespace: \
+               shop, labels: {app: web}, annotations: {policyc.io/dynamic: 'true'}}\nspec: {}\n";
+    let findings = |annotations: &str, dialect: Dialect| {
+        let mut loaded =
+            load_texts(&policy("p", annotations, "web", "  ingress: [{}]"), who, dialect);
+        let (rules, inventory) = (&loaded.policies.network, &loaded.inventory);
+        runtime_set::check(rules, inventory, dialect, &loaded.origins, &mut loaded.sink);
+        let sorted = loaded.sink.clone().into_sorted();
+        let errors = sorted.iter().filter(|finding| finding.severity == Severity::Error);
+        errors.map(|finding| show(finding, &loaded.sources)).collect::<Vec<_>>()
+    };
+    assert_eq!(findings("", Dialect::Cilium120), [""; 0]);
+    let change = "P0420 3:18 the addresses of `shop/web` change, and";
+    let dialect =
+        format!("{change} prefixes may select pods here | build with a dialect of Cilium");
+    assert_eq!(findings("", Dialect::Kubernetes), [dialect]);
+    let audited = format!("{change} a rule is audited | leave one of the two annotations out");
+    assert_eq!(findings("policyc.io/audit: 'true'", Dialect::Cilium120), [audited]);
+}

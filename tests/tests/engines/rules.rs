@@ -17,7 +17,7 @@ use proptest::sample::{select, subsequence};
 use crate::universe::{PORTS, PREFIXES, Sketch, meet, sketches};
 
 /// Two pods on one node, one on another, and the nodes.
-const WHO: &str = r"
+pub(crate) const WHO: &str = r"
 apiVersion: v1
 kind: NodeList
 items:
@@ -31,7 +31,7 @@ items:
 - {metadata: {name: p2, namespace: a}, spec: {nodeName: n1}, status: {podIPs: [{ip: 10.0.0.2}, {ip: 'fd00::2'}]}}
 - {metadata: {name: p3, namespace: b}, spec: {nodeName: n2}, status: {podIPs: [{ip: 10.0.0.3}]}}
 ";
-const PODS: [&str; 5] = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "fd00::1", "fd00::2"];
+pub(crate) const PODS: [&str; 5] = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "fd00::1", "fd00::2"];
 
 /// How many policies the rules are of, at most.
 const POLICIES: usize = 4;

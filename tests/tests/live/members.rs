@@ -115,7 +115,65 @@ fn what_cannot_be_followed_is_refused() {
     apply(&lab, "", "10.77.0.0/24");
     fs::write(&file, group("strangers", "10.77.0.0/24")).expect("a file");
     let said = patch();
-    assert!(said.contains("follows none of the groups given"), "{said}");
+    assert!(said.contains("follows nothing of what is given"), "{said}");
     assert!(said.contains("it follows `foes`, `friends`"), "{said}");
     assert_eq!(answers(&lab), [true, false]);
+}
+
+#[test]
+fn a_pod_that_comes_joins_its_workload() {
+    let Some(lab) = Lab::new("members::a_pod_that_comes_joins_its_workload") else { return };
+    lab.without_ipv6();
+    let deployment = |app: &str| {
+        format!(
+            "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {app}, namespace: demo, \
+             annotations: {{policyc.io/dynamic: \"true\"}}}}\nspec:\n  template:\n    \
+             metadata: {{labels: {{app: {app}}}}}\n    spec: {{containers: []}}\n"
+        )
+    };
+    let pod = |app: &str, address: &str| {
+        format!(
+            "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {app}-1, namespace: demo, labels: \
+             {{app: {app}}}}}\nspec: {{containers: []}}\nstatus: {{phase: Running, podIP: {address}}}\n"
+        )
+    };
+    let policy = "
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: hears-friends, namespace: demo}
+spec:
+  endpointSelector: {matchLabels: {app: right}}
+  ingress: [{fromEndpoints: [{matchLabels: {app: friend}}]}]
+";
+    let both = [deployment("friend"), deployment("right"), deployment("foe")].concat();
+    let (file, to) = (lab.file("a.policyc"), lab.file("bindings.yaml"));
+    save(&artifact("a", policy, &both), &file);
+    fs::write(&to, bindings_text(&lab, "[]\n").replace("bindings:\n[]", "bindings: []"))
+        .expect("a file");
+    lab.says(["apply".as_ref(), file.as_os_str(), "--bindings".as_ref(), to.as_os_str()]);
+    // The subject comes: it is bound by the name of its workload.
+    lab.says(["attach", "--netns", &lab.right, "--subject", "demo/right"]);
+    let ping = || {
+        let ping = format!("ip netns exec {} ping -q -c 2 -i 0.02 -W 1 10.77.0.2", lab.left);
+        run(&ping).status.success()
+    };
+    assert!(!ping(), "the left end is nobody yet");
+    let before = programs(&lab);
+    let said = patch(&lab, &[both.clone(), pod("friend", "10.77.0.1")].concat());
+    assert!(said.contains("demo/friend: 1 member, 0 before"), "{said}");
+    assert!(ping());
+    // Its address is another's, and then nobody's.
+    patch(&lab, &[both.clone(), pod("foe", "10.77.0.1")].concat());
+    assert!(!ping());
+    patch(&lab, &[both.clone(), pod("friend", "10.77.0.1")].concat());
+    assert!(ping());
+    patch(&lab, &both);
+    assert!(!ping());
+    assert_eq!(programs(&lab), before, "no program was loaded");
+
+    let other = both.replace("app: friend}", "app: friend, more: labels}");
+    let groups = lab.file("other.yaml");
+    fs::write(&groups, other).expect("a file");
+    let refused = lab.refuses(["patch".as_ref(), "-i".as_ref(), groups.as_os_str()]).err;
+    assert!(refused.contains("`demo/friend` has other labels or ports"), "{refused}");
 }

@@ -25,6 +25,8 @@ pub(super) struct AddressClasses {
     pub(super) intervals: Intervals,
     /// For each class, which of the predicates match.
     pub(super) signatures: Vec<BitSet>,
+    /// The class of each workload whose addresses change.
+    pub(super) workloads: Vec<AddressClass>,
 }
 
 /// The first address of each interval with its class, ascending; neighbours may be of
@@ -87,7 +89,36 @@ pub(super) fn classify(peers: &[&PeerPredicate], bits: &Bits, world: &World<'_>)
         family.intervals(&mut signatures)
     };
     let intervals = Intervals(PerFamily { v4: intervals(Family::V4), v6: intervals(Family::V6) });
-    AddressClasses { intervals, signatures: signatures.into_iter().collect() }
+    let workloads = (0..world.workloads).map(|workload| {
+        let signature = of_workload(workload, peers, bits, world);
+        AddressClass::from_index(signatures.insert_full(signature).0)
+    });
+    let workloads = workloads.collect();
+    AddressClasses { intervals, signatures: signatures.into_iter().collect(), workloads }
+}
+
+/// The predicates that match a workload, wherever it is. It is no node, so it looks the
+/// same from every viewpoint.
+fn of_workload(
+    workload: usize,
+    peers: &[&PeerPredicate],
+    bits: &Bits,
+    world: &World<'_>,
+) -> BitSet {
+    let mut signature = BitSet::new(bits.bound());
+    for (index, predicate) in peers.iter().enumerate() {
+        let has_port = predicate
+            .with_port
+            .as_ref()
+            .is_none_or(|(name, number)| (world.workload_port)(workload, name) == Some(*number));
+        let matches = world.viewpoints > 0
+            && has_port
+            && (world.workload_matches)(0, &predicate.peers, workload);
+        if matches {
+            bits.all(index).for_each(|bit| signature.insert(bit));
+        }
+    }
+    signature
 }
 
 /// One predicate, taken apart by how it is asked.

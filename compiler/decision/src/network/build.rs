@@ -61,6 +61,14 @@ pub struct World<'a> {
     pub group_nets: Vec<IpNet>,
     /// The run-time sets that rules name, with their members now.
     pub sets: Vec<SetMembers>,
+    /// The workloads whose addresses change; the last of the sets.
+    pub workloads: usize,
+    /// Whether one of them is among peers, seen from a viewpoint.
+    pub workload_matches: &'a dyn Fn(Viewpoint, &Peers, usize) -> bool,
+    /// What the name of a port means at one of them.
+    pub workload_port: &'a dyn Fn(usize, &PortName) -> Option<u16>,
+    /// Which of them has an address now.
+    pub workload_at: &'a dyn Fn(IpAddr) -> Option<usize>,
     /// The index of the run-time set that a peer is.
     pub set_of: &'a dyn Fn(&Peer) -> Option<usize>,
     /// The labels of the CIDR groups that an address is in.
@@ -100,15 +108,20 @@ pub fn build(rules: &[Rule], world: &World<'_>) -> NetworkDecision {
     let selectable = has_sets.then(|| predicates.peers(&sets::anybody(), world));
     let peers: Vec<&PeerPredicate> = predicates.peers.iter().collect();
     let bits = Bits::new(peers.len(), world.viewpoints, |at| (world.varies)(&peers[at].peers));
-    let AddressClasses { mut intervals, signatures } = addresses::classify(&peers, &bits, world);
+    let AddressClasses { mut intervals, signatures, workloads } =
+        addresses::classify(&peers, &bits, world);
     let ports = ports::classify(&predicates.ports());
-    let profiles = services::classify(services, &mut intervals, &ports.table, signatures.len());
+    let workload = |address| workloads.get((world.workload_at)(address)?).copied();
+    let first = signatures.len();
+    let profiles = services::classify(services, &mut intervals, &ports.table, first, workload);
     let mut cells = Cells::new(world.unknown_subject_allowed);
     let classes = Classes::new(&bits, &signatures, &predicates, &ports);
     let rows = cells.rows(&behaviours, &classes, &profiles);
     let sets = selectable.map(|selectable| {
         let (predicates, bits, classes, profiles) = (&predicates, &bits, &classes, &profiles[..]);
-        let naming = Naming { predicates, bits, classes, profiles, rows: &rows, selectable };
+        let rows = &rows;
+        let workloads = &workloads[..];
+        let naming = Naming { predicates, bits, classes, profiles, workloads, rows, selectable };
         sets::build(world.sets.clone(), &behaviours, &naming, &mut cells)
     });
     NetworkDecision {

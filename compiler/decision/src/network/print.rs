@@ -92,9 +92,9 @@ fn write_sets(text: &mut String, tables: &SetTables) -> std::fmt::Result {
     };
     writeln!(text, "sets")?;
     for (number, SetMembers { set, members, .. }) in tables.sets.iter().enumerate() {
-        let except = list(&set.except);
+        let except = list(set.except());
         let but = if except.is_empty() { except } else { format!(" but {except}") };
-        writeln!(text, "  s{number}: {}{but}: {}", set.group, list(members))?;
+        writeln!(text, "  s{number}: {}{but}: {}", set.name(), list(members))?;
     }
     for (place, number) in tables.places.iter().enumerate().filter(|(_, number)| **number > 0) {
         let direction = if place % 2 == 0 { "ingress" } else { "egress" };

@@ -5,6 +5,7 @@
 //! no rule tells apart share one.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use indexmap::IndexSet;
 use policyc_base::EntityId;
@@ -33,12 +34,14 @@ pub(super) fn ports(services: &Frontends) -> impl Iterator<Item = Ports> {
 }
 
 /// Gives the addresses of services their classes, which are numbered behind the `first`
-/// ones: see [`Profile`], in their order.
+/// ones: see [`Profile`], in their order. `workload` says the class of addresses that
+/// are a workload's whose addresses change.
 pub(super) fn classify(
     services: &Frontends,
     intervals: &mut Intervals,
     ports: &PortTable,
     first: usize,
+    workload: impl Fn(IpAddr) -> Option<AddressClass>,
 ) -> Vec<Profile> {
     let mut profiles = IndexSet::new();
     let mut classes = Vec::new();
@@ -52,7 +55,9 @@ pub(super) fn classify(
             let mut distinct = IndexSet::new();
             for backend in backends {
                 let port = ports.lookup(*protocol, backend.port);
-                distinct.insert((intervals.class(backend.address), port));
+                let class = workload(backend.address);
+                let class = class.unwrap_or_else(|| intervals.class(backend.address));
+                distinct.insert((class, port));
             }
             let port = ports.lookup(*protocol, *port);
             profile.ports.push((port, distinct.into_iter().collect()));

@@ -8,6 +8,9 @@
 //! their rank alone, stage by stage, and then read in order: a pass leads to the next
 //! stage. Ranks count the entries of one direction's rules, so no two entries have one.
 //!
+//! A workload whose addresses change is a set too: what is said of its class is said of
+//! whoever has its address, and outranks all that is said of the address otherwise.
+//!
 //! Guarantees: for whatever members, the merged words say what the oracle says of groups
 //! with these members; tests hold them against it.
 //! Does not know: how members are looked up, or how many sets an address may be in.
@@ -51,6 +54,12 @@ pub struct Word {
 
 /// The rank of what no set changes.
 pub const FINAL: u32 = u32::MAX >> 1;
+/// What is added to ranks of what is said of a workload whose addresses change: whoever
+/// has its address is it, whatever else would be said of the address.
+const WORKLOAD: u32 = 1 << 30;
+/// What is added to those of addresses that no prefix selects: sets have no say, unless
+/// the address is such a workload's now.
+const KNOWN: u32 = 1 << 29;
 /// The rank of what holds where no entry speaks. Those of entries are above it.
 const OTHERWISE: u32 = 1;
 
@@ -121,6 +130,8 @@ pub(super) struct Naming<'a> {
     pub(super) bits: &'a Bits,
     pub(super) classes: &'a Classes<'a>,
     pub(super) profiles: &'a [Profile],
+    /// The classes of the workloads whose addresses change.
+    pub(super) workloads: &'a [AddressClass],
     /// The static rows.
     pub(super) rows: &'a RowTable,
     /// The predicate that prefixes may select an address.
@@ -172,6 +183,11 @@ pub(super) fn build(
 
 impl Naming<'_> {
     fn names_a_set(&self, rules: &DirectionRules) -> bool {
+        // Who a peer is makes a difference wherever something is said.
+        let says_nothing = rules.entries.is_empty() && rules.defaults.is_empty();
+        if !self.workloads.is_empty() && !says_nothing {
+            return true;
+        }
         rules.entries.iter().any(|entry| !self.predicates.sets(entry.peers).is_empty())
     }
 
@@ -227,14 +243,24 @@ impl Builder<'_> {
         let naming = self.naming;
         let speaking = Speaking::new(rules, viewpoint, naming.classes);
         let mut of_classes: Vec<Option<Vec<Word>>> = Vec::new();
+        let complete = |builder: &mut Self, class: &[usize], raised: u32| {
+            let mut words = builder.said(rules, &speaking.about(class));
+            builder.complete(&mut words, rules);
+            words.iter_mut().for_each(|word| word.rank += raised);
+            words
+        };
         for class in &naming.classes.of_addresses {
-            let words = naming.is_selectable(class).then(|| {
-                let mut words = self.said(rules, &speaking.about(class));
-                self.complete(&mut words, rules);
-                words
+            of_classes.push(match (naming.is_selectable(class), naming.workloads.is_empty()) {
+                (true, _) => Some(complete(self, class, 0)),
+                (false, false) => Some(complete(self, class, KNOWN)),
+                (false, true) => None,
             });
-            of_classes.push(words);
         }
+        let of_workloads = naming.workloads.iter().map(|class| {
+            // INVARIANT: the class is one of them.
+            complete(self, &naming.classes.of_addresses[class.index()], WORKLOAD)
+        });
+        let of_workloads: Vec<_> = of_workloads.collect();
         for (at, profile) in naming.profiles.iter().enumerate() {
             let mut words = of_classes[profile.base.index()].clone();
             if let (Some(words), Direction::Egress) = (&mut words, direction) {
@@ -249,13 +275,14 @@ impl Builder<'_> {
             .map(|words| words.map_or(Row::from_index(0), |words| self.row(words)))
             .collect();
         line.push(Row::from_index(0));
-        for set in 0..self.sets {
+        for set in 0..self.sets - of_workloads.len() {
             let entries = rules.entries.iter().enumerate();
             let about = entries.filter(|(_, e)| naming.predicates.sets(e.peers).contains(&set));
             let about: Vec<usize> = about.map(|(at, _)| at).collect();
             let words = self.said(rules, &about);
             line.push(self.row(words));
         }
+        line.extend(of_workloads.into_iter().map(|words| self.row(words)));
         line
     }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use indexmap::IndexSet;
 use policyc_base::EntityId;
-use policyc_policy::inventory::{ByLabel, Identity, Inventory, NodeId};
+use policyc_policy::inventory::{ByLabel, Identity, Inventory, NodeId, WorkloadId};
 use policyc_policy::labels::{self, Label, LabelSelector, Labels, Operator};
 use policyc_policy::network::eval::{own_host, peers_match, selects};
 use policyc_policy::network::runtime_set::fixed_backends;
@@ -36,7 +36,22 @@ pub fn decide(
     let candidates = |peers: &Peers| candidates(peers, &by_label, inventory);
     let varies_at = |address| matches!(inventory.identify(address), Identity::Node(_));
     let group_labels = |address: IpAddr| inventory.groups_at(address);
-    let sets = runtime_sets(rules, inventory);
+    let moving: Vec<WorkloadId> =
+        inventory.workloads.iter().filter(|(_, w)| w.dynamic).map(|(id, _)| id).collect();
+    let sets = runtime_sets(rules, inventory, &moving);
+    let workload_matches = |viewpoint: Viewpoint, peers: &Peers, workload: usize| {
+        let identity = Identity::Workload(moving[workload]);
+        // Whatever its address: prefixes do not select it.
+        let address = IpAddr::from([0, 0, 0, 0]);
+        peers_match(peers, seen_from[viewpoint], identity, address, inventory, dialect)
+    };
+    let workload_port = |workload: usize, name: &PortName| {
+        inventory.port_of_identity(Identity::Workload(moving[workload]), name)
+    };
+    let workload_at = |address: IpAddr| match inventory.identify(address) {
+        Identity::Workload(id) => moving.iter().position(|moving| *moving == id),
+        _ => None,
+    };
     let set_of = |peer: &Peer| {
         let set = RuntimeSet::of(peer, &inventory.groups)?;
         sets.iter().position(|members| members.set == set)
@@ -50,6 +65,10 @@ pub fn decide(
         services: services.collect(),
         group_nets: inventory.groups.fixed_nets().collect(),
         sets: sets.clone(),
+        workloads: moving.len(),
+        workload_matches: &workload_matches,
+        workload_port: &workload_port,
+        workload_at: &workload_at,
         set_of: &set_of,
         group_labels: &group_labels,
         viewpoints: seen_from.len(),
@@ -68,20 +87,23 @@ pub fn decide(
     build(rules, &world)
 }
 
-/// The run-time sets that rules name, in order.
-fn runtime_sets(rules: &[Rule], inventory: &Inventory) -> Vec<SetMembers> {
+/// The run-time sets that rules name, in order, and then the workloads that change.
+fn runtime_sets(rules: &[Rule], inventory: &Inventory, moving: &[WorkloadId]) -> Vec<SetMembers> {
     let groups = &inventory.groups;
     let entries = || rules.iter().flat_map(|rule| &rule.entries);
     let sent = entries().filter(|entry| entry.direction == Direction::Egress);
     let sent: BTreeSet<_> = sent.flat_map(|entry| RuntimeSet::all(entry, groups)).collect();
     let all: BTreeSet<_> = entries().flat_map(|entry| RuntimeSet::all(entry, groups)).collect();
-    let backends = if sent.is_empty() { Vec::new() } else { fixed_backends(inventory) };
+    let workloads = moving.iter().map(|id| inventory.workloads[*id].name.clone());
+    let workloads = workloads.map(RuntimeSet::Workload);
+    let is_needed = !sent.is_empty() || !moving.is_empty();
+    let backends = if is_needed { fixed_backends(inventory) } else { Vec::new() };
     let of = |set: RuntimeSet| {
-        let nets = groups.get(&set.group).map_or(&[][..], |group| &group.nets);
-        let barred = if sent.contains(&set) { backends.clone() } else { Vec::new() };
-        SetMembers { members: set.members(nets), barred, set }
+        let is_sent = matches!(set, RuntimeSet::Workload(_)) || sent.contains(&set);
+        let barred = if is_sent { backends.clone() } else { Vec::new() };
+        SetMembers { members: set.members(inventory).unwrap_or_default(), barred, set }
     };
-    all.into_iter().map(of).collect()
+    all.into_iter().chain(workloads).map(of).collect()
 }
 
 /// The addresses of the workloads that peers may match, if only workloads can be.
@@ -231,7 +253,16 @@ fn known_addresses(inventory: &Inventory) -> Vec<IpAddr> {
     let services = inventory.services.iter().flat_map(|service| service.backends());
     let frontends = inventory.services.frontends().map(|(address, ..)| address);
     let known = workloads.chain(nodes).chain(&inventory.apiservers).copied();
-    known.chain(services).chain(frontends).collect()
+    let known = known.chain(services).chain(frontends);
+    known.filter(|address| !moves(*address, inventory)).collect()
+}
+
+/// Whether an address is a workload's now whose addresses change.
+fn moves(address: IpAddr, inventory: &Inventory) -> bool {
+    match inventory.identify(address) {
+        Identity::Workload(id) => inventory.workloads[id].dynamic,
+        _ => false,
+    }
 }
 
 /// Subjects on the same nodes see their peers alike; the first of them stands for

@@ -77,7 +77,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  policyc attach --iface veth7\n  \
                             policyc attach --netns billing --subject shop/billing")]
     Attach(AttachArgs),
-    /// Change the addresses of groups while policy is live, without another program.
+    /// Change the addresses of groups and workloads that are live, without another program.
     #[command(after_help = "Examples:\n  policyc patch -i groups.yaml\n  \
                             kubectl get ciliumcidrgroups -o yaml | policyc patch -i -")]
     Patch(PatchArgs),
@@ -474,8 +474,8 @@ pub struct AuditArgs {
 /// `policyc patch`
 #[derive(Args, Debug)]
 pub struct PatchArgs {
-    /// Files or folders with groups, each as it is to be from now on, or `-`. Groups that
-    /// are not given stay as they are.
+    /// Files or folders with groups, and workloads with their pods, as they are to be from
+    /// now on, or `-`. What is not given stays as it is.
     #[arg(short, long, required = true, value_name = "PATH")]
     pub inventory: Vec<PathBuf>,
     /// Also read the folders in folders.

@@ -1,24 +1,25 @@
 //! `policyc patch`
 //!
-//! What groups come to as members of run-time sets is computed here; the runtime makes
+//! What groups and workloads come to as members of run-time sets is computed here; the runtime makes
 //! it so.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use ipnet::IpNet;
-use policyc_bpf::manifest::RuntimeSet;
+use policyc_bpf::manifest::{RuntimeSet, SetKind};
+use policyc_bpf::sets::Prefix;
 use policyc_codegen::lower::set_tables::prefixes;
-use policyc_policy::inventory::{self, Groups};
+use policyc_policy::inventory::{self, Inventory};
 use policyc_policy::network;
 use policyc_runtime::{self as runtime, Host, Members, Patched};
 use policyc_sys::kernel::RealKernel;
 
 use super::args::{FailOn, PatchArgs};
 use super::{Error, Status, common, live, output};
-use crate::input;
 use crate::render::{Format, plural};
 use crate::session::Session;
+use crate::{input, manifest};
 
 pub(super) fn run(args: &PatchArgs) -> Result<Status, Error> {
     let mut session = Session::new();
@@ -34,8 +35,10 @@ pub(super) fn run(args: &PatchArgs) -> Result<Status, Error> {
         return Err(live::failed(&runtime::Error::NothingLive));
     };
     let sets = &artifact.manifest().sets;
-    let changed: Vec<_> =
-        sets.iter().filter_map(|set| Some((set, members(set, &given.groups)?))).collect();
+    let mut changed = Vec::new();
+    for set in sets {
+        changed.extend(members(set, &given)?.map(|members| (set, members)));
+    }
     if changed.is_empty() {
         return Err(Error::Message(nothing_to_change(sets)));
     }
@@ -49,23 +52,44 @@ pub(super) fn run(args: &PatchArgs) -> Result<Status, Error> {
     Ok(Status::Clean)
 }
 
-/// The members of a set, if its group is given.
-fn members(set: &RuntimeSet, given: &Groups) -> Option<Vec<policyc_bpf::sets::Prefix>> {
-    let group = given.get(&set.group)?;
-    let except = set.except.iter().filter_map(|prefix| prefix.to_string().parse::<IpNet>().ok());
-    let stands_for = network::RuntimeSet { group: set.group.clone(), except: except.collect() };
-    Some(prefixes(&stands_for.members(&group.nets)))
+/// The members of a set, if its group or workload is given.
+///
+/// # Errors
+/// A workload is not what it was when policy was built.
+fn members(set: &RuntimeSet, given: &Inventory) -> Result<Option<Vec<Prefix>>, Error> {
+    let SetKind::Workload { labels } = set.kind else {
+        let except = set.except.iter().filter_map(|prefix| prefix.to_string().parse().ok());
+        let (name, except) = (set.name.clone(), except.collect());
+        let members = network::RuntimeSet::Group { name, except }.members(given);
+        return Ok(members.map(|members| prefixes(&members)));
+    };
+    let Some(number) = manifest::labels_number(given, &set.name) else { return Ok(None) };
+    if number != labels {
+        let help = "build with the inventory as it is now, and apply";
+        let message =
+            format!("`{}` has other labels or ports than when policy was built", set.name);
+        return Err(Error::Message(format!("{message}\n  help: {help}")));
+    }
+    // Whoever has its labels and ports is one of it.
+    let alike = given.workloads.values().filter(|workload| {
+        let is_itself = workload.name == set.name;
+        let is_another = workload.dynamic && !is_itself;
+        !is_another && manifest::labels_number(given, &workload.name) == Some(labels)
+    });
+    let addresses = alike.flat_map(|workload| &workload.addresses);
+    let addresses: BTreeSet<IpNet> = addresses.map(|address| IpNet::from(*address)).collect();
+    Ok(Some(prefixes(&addresses.into_iter().collect::<Vec<_>>())))
 }
 
 fn nothing_to_change(sets: &[RuntimeSet]) -> String {
-    let known: BTreeSet<_> = sets.iter().map(|set| format!("`{}`", set.group)).collect();
+    let known: BTreeSet<_> = sets.iter().map(|set| format!("`{}`", set.name)).collect();
     if known.is_empty() {
-        return "what is live follows no group\n  help: give the group the annotation \
+        return "what is live follows no group and no workload\n  help: give it the annotation \
                 `policyc.io/dynamic: \"true\"`, and build and apply again"
             .to_owned();
     }
     let known = known.into_iter().collect::<Vec<_>>().join(", ");
-    format!("what is live follows none of the groups given\n  help: it follows {known}")
+    format!("what is live follows nothing of what is given\n  help: it follows {known}")
 }
 
 fn text(sets: &[&RuntimeSet], patched: &Patched) -> String {
@@ -77,7 +101,7 @@ fn text(sets: &[&RuntimeSet], patched: &Patched) -> String {
         let but =
             if except.is_empty() { String::new() } else { format!(" but {}", except.join(" ")) };
         let after = plural(*after, "member");
-        let _ = writeln!(text, "  {}{but}: {after}, {before} before", set.group);
+        let _ = writeln!(text, "  {}{but}: {after}, {before} before", set.name);
     }
     text
 }

@@ -149,9 +149,9 @@ pub(crate) fn read(node: &Node, sink: &mut Sink) -> Option<CidrGroup> {
     Some(CidrGroup { name: meta.name.value, labels, nets, dynamic, span: meta.name.span })
 }
 
-/// Whether the annotations say that the prefixes change while policy is live; one of
-/// ours that is not known is an error.
-fn dynamic(meta: &meta::Meta, sink: &mut Sink) -> bool {
+/// Whether the annotations say that the prefixes, or the addresses, change while policy
+/// is live; one of ours that is not known is an error.
+pub(super) fn dynamic(meta: &meta::Meta, sink: &mut Sink) -> bool {
     let mut dynamic = false;
     for (key, value) in &meta.annotations {
         match (key.value.as_str(), value.value.as_str()) {

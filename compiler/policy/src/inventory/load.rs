@@ -133,7 +133,7 @@ impl Loader {
             add_workload(doc, &self.namespaces, &mut inventory, &mut owners, sink);
         }
         for pod in self.templates.into_iter().filter(|pod| !pod.host_network) {
-            add_template(pod, &self.namespaces, &mut inventory);
+            add_template(pod, &self.namespaces, &mut inventory, sink);
         }
         inventory.port_names = PortNames::new(&inventory.workloads);
         accounts::check(&inventory, sink);
@@ -242,6 +242,7 @@ fn add_pod(
         nodes,
         is_placed: true,
         attach: None,
+        dynamic: false,
         span: pod.meta.span(),
         name,
     };
@@ -279,6 +280,7 @@ fn add_workload(
         nodes,
         is_placed: doc.hosts.is_some(),
         attach: doc.attach,
+        dynamic: groups::dynamic(&doc.meta, sink),
         span: doc.meta.span(),
         name,
     };
@@ -286,7 +288,12 @@ fn add_workload(
 }
 
 /// Pods that are not there yet. Whoever has the name already says more.
-fn add_template(pod: Pod, namespaces: &BTreeMap<String, Vec<Label>>, inventory: &mut Inventory) {
+fn add_template(
+    pod: Pod,
+    namespaces: &BTreeMap<String, Vec<Label>>,
+    inventory: &mut Inventory,
+    sink: &mut Sink,
+) {
     let name = full_name(&pod.meta);
     if inventory.lookup(&name).is_some() {
         return;
@@ -304,6 +311,7 @@ fn add_template(pod: Pod, namespaces: &BTreeMap<String, Vec<Label>>, inventory: 
         nodes: Vec::new(),
         is_placed: true,
         attach: None,
+        dynamic: groups::dynamic(&pod.meta, sink),
         span: pod.meta.span(),
         name,
     };

@@ -64,6 +64,9 @@ pub struct Workload {
     pub is_placed: bool,
     /// Where its traffic can be met, if the inventory says so.
     pub attach: Option<Attach>,
+    /// Whether its addresses change while policy is live: then what is built does not
+    /// depend on them.
+    pub dynamic: bool,
     /// Where its name is written.
     pub span: Span,
 }
@@ -156,6 +159,20 @@ impl Inventory {
     /// Whose the address is.
     pub fn identify(&self, address: IpAddr) -> Identity {
         self.by_address.get(&address).copied().unwrap_or(Identity::World)
+    }
+
+    /// Gives a workload other addresses, which are nobody else's then.
+    pub fn move_to(&mut self, id: WorkloadId, addresses: Vec<IpAddr>) {
+        for address in &self.workloads[id].addresses {
+            self.by_address.remove(address);
+        }
+        for address in &addresses {
+            let before = self.by_address.insert(*address, Identity::Workload(id));
+            if let Some(Identity::Workload(other)) = before {
+                self.workloads[other].addresses.retain(|theirs| theirs != address);
+            }
+        }
+        self.workloads[id].addresses = addresses;
     }
 
     /// The workload called `namespace/name`; its node if it is on the node's

@@ -21,11 +21,16 @@ use crate::labels::{LabelSelector, Operator};
 
 /// What a run-time set stands for.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct RuntimeSet {
-    /// The group.
-    pub group: String,
-    /// Prefixes that are left out; ascending.
-    pub except: Vec<IpNet>,
+pub enum RuntimeSet {
+    /// A reference to a group that changes.
+    Group {
+        /// Its name.
+        name: String,
+        /// Prefixes that are left out; ascending.
+        except: Vec<IpNet>,
+    },
+    /// A workload whose addresses change.
+    Workload(String),
 }
 
 impl RuntimeSet {
@@ -36,7 +41,7 @@ impl RuntimeSet {
         let mut except = except.clone();
         except.sort();
         except.dedup();
-        Some(Self { group: group.name.clone(), except })
+        Some(Self::Group { name: group.name.clone(), except })
     }
 
     /// The sets that an entry names.
@@ -48,18 +53,49 @@ impl RuntimeSet {
         peers.iter().filter_map(|peer| Self::of(peer, groups))
     }
 
-    /// Its members when the group has these prefixes: apart from each other, ascending,
-    /// and as few as can be.
-    pub fn members(&self, nets: &[IpNet]) -> Vec<IpNet> {
-        let family = |is_v4: bool| {
-            let of = |nets: &[IpNet]| -> Vec<(u128, u128)> {
-                nets.iter().filter(|net| net.addr().is_ipv4() == is_v4).map(range).collect()
-            };
-            let inside = without(merged(of(nets)), &merged(of(&self.except)));
-            inside.into_iter().flat_map(move |range| prefixes(range, is_v4))
-        };
-        family(true).chain(family(false)).collect()
+    /// The name of the group or workload.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Group { name, .. } | Self::Workload(name) => name,
+        }
     }
+
+    /// What is left out of the group.
+    pub fn except(&self) -> &[IpNet] {
+        match self {
+            Self::Group { except, .. } => except,
+            Self::Workload(_) => &[],
+        }
+    }
+
+    /// Its members in an inventory: apart from each other, ascending, and as few as can
+    /// be. `None` if the group or workload is not in it.
+    pub fn members(&self, inventory: &Inventory) -> Option<Vec<IpNet>> {
+        match self {
+            Self::Group { name, except } => {
+                Some(members(&inventory.groups.get(name)?.nets, except))
+            }
+            Self::Workload(name) => match inventory.lookup(name)? {
+                Identity::Workload(id) => {
+                    let addresses = inventory.workloads[id].addresses.iter();
+                    Some(addresses.map(|address| IpNet::from(*address)).collect())
+                }
+                _ => None,
+            },
+        }
+    }
+}
+
+/// The addresses of prefixes but for the exceptions.
+fn members(nets: &[IpNet], except: &[IpNet]) -> Vec<IpNet> {
+    let family = |is_v4: bool| {
+        let of = |nets: &[IpNet]| -> Vec<(u128, u128)> {
+            nets.iter().filter(|net| net.addr().is_ipv4() == is_v4).map(range).collect()
+        };
+        let inside = without(merged(of(nets)), &merged(of(except)));
+        inside.into_iter().flat_map(move |range| prefixes(range, is_v4))
+    };
+    family(true).chain(family(false)).collect()
 }
 
 /// The group that a selector asks for by its name alone, if it is one that changes.
@@ -90,6 +126,7 @@ pub fn check(
     origins: &OriginTable,
     sink: &mut Sink,
 ) {
+    workloads(rules, inventory, dialect, sink);
     let dynamic: Vec<&CidrGroup> = inventory.groups.iter().filter(|group| group.dynamic).collect();
     if dynamic.is_empty() {
         return;
@@ -116,6 +153,23 @@ pub fn check(
         if let Some(finding) = check.backends(entry) {
             report(finding, entry.origin);
         }
+    }
+}
+
+/// Reports workloads that change and programs could not follow.
+fn workloads(rules: &[Rule], inventory: &Inventory, dialect: Dialect, sink: &mut Sink) {
+    let entries = |rule: &Rule| rule.entries.iter().any(|entry| entry.audit);
+    let is_audited = rules.iter().any(|rule| rule.manner.audit || entries(rule));
+    for workload in inventory.workloads.values().filter(|workload| workload.dynamic) {
+        let (why, help) = if dialect == Dialect::Kubernetes {
+            ("prefixes may select pods here", "build with a dialect of Cilium")
+        } else if is_audited {
+            ("a rule is audited", "leave one of the two annotations out")
+        } else {
+            continue;
+        };
+        let message = format!("the addresses of `{}` change, and {why}", workload.name);
+        sink.push(Diagnostic::error(codes::GROUP_DYNAMIC, workload.span, message).with_help(help));
     }
 }
 
@@ -165,7 +219,7 @@ impl Check<'_> {
             let message = format!(
                 "the rule is audited, and of whom it is about another one names the group \
                  `{}`, which changes",
-                set.group
+                set.name()
             );
             Some((message, "leave one of the two annotations out"))
         })
@@ -183,13 +237,12 @@ impl Check<'_> {
     fn backends(&self, entry: &Entry) -> Option<Finding> {
         let backends = fixed_backends(self.inventory);
         RuntimeSet::all(entry, &self.inventory.groups).find_map(|set| {
-            let group = self.inventory.groups.get(&set.group)?;
-            let members = set.members(&group.nets);
+            let members = set.members(self.inventory)?;
             let inside = |address: &&IpAddr| members.iter().any(|net| net.contains(*address));
             let address = backends.iter().find(inside)?;
             let message = format!(
                 "`{address}` of the group `{}`, which changes, is the backend of a service",
-                set.group
+                set.name()
             );
             Some((message, "except the address, and name the service with `toServices`"))
         })
