@@ -52,6 +52,20 @@ pub enum Error {
         /// What the kernel said.
         error: Box<SysError>,
     },
+    /// A place where answers would be dropped, because nobody sees what they answer.
+    #[error(
+        "{point} sees no {} of `{subject}`, whose policy denies by default: answers to it \
+         would be dropped",
+        match unseen { Direction::Ingress => "ingress", Direction::Egress => "egress" }
+    )]
+    Unanswered {
+        /// Whose policy.
+        subject: String,
+        /// Where it is bound, in words.
+        point: String,
+        /// The direction that nobody sees there.
+        unseen: Direction,
+    },
     /// A place where a direction that the policy restricts would pass unjudged.
     #[error(
         "{point} judges no {} of `{subject}`, which its policy restricts",
@@ -403,7 +417,7 @@ impl Error {
                 "run as root, or grant CAP_SYS_ADMIN: entering a network namespace needs it"
             }
             Self::NoInterface { .. } => "correct the binding, or bring the interface up first",
-            Self::Unjudged { .. } => {
+            Self::Unjudged { .. } | Self::Unanswered { .. } => {
                 "bind the interface by `tc`, beside or instead of `xdp`: XDP sees only what an \
                  interface receives"
             }

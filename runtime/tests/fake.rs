@@ -331,6 +331,30 @@ fn what_a_policy_restricts_is_judged_or_refused() {
     assert!(matches!(error, Error::Unjudged { .. }) && error.help().contains("`tc`"));
 }
 
+/// Where a policy denies by default what is received, answers to what is sent pass only
+/// where that is seen.
+#[test]
+fn what_is_answered_is_seen_or_refused() {
+    let by = |attach: fn(Port) -> Attach| binding("shop/web", attach(port("web", Side::Own)));
+    let apply = |default: &[Direction], bindings: Vec<Binding>| {
+        let denies_by_default = default.to_vec();
+        let restricts = vec![Direction::Ingress];
+        let subject = Subject { restricts, denies_by_default, ..subject(0, "shop/web") };
+        let artifact = artifact_of("a", Verdict::Deny, &network(), vec![subject]);
+        let input = (artifact, Bindings::from(bindings));
+        run(&FakeKernel::new(&machine()), &input, Options::default())
+    };
+    let ingress = Direction::Ingress;
+    assert!(apply(&[], vec![by(Attach::Xdp)]).is_ok(), "what it denies, it denies by rules");
+    assert!(apply(&[ingress], vec![by(Attach::Tc)]).is_ok());
+    assert!(apply(&[ingress], vec![by(Attach::Xdp), by(Attach::Tc)]).is_ok());
+    let error = apply(&[ingress], vec![by(Attach::Xdp)]).expect_err("answers are strangers");
+    let said = "xdp of web sees no egress of `shop/web`, whose policy denies by default: answers \
+                to it would be dropped";
+    assert_eq!(error.to_string(), said);
+    assert!(matches!(error, Error::Unanswered { .. }) && error.help().contains("`tc`"));
+}
+
 #[test]
 fn refusals_say_what_is_wrong() {
     let tc =

@@ -227,6 +227,10 @@ pub struct Subject {
     /// The directions in which its policy denies something, seen from the subject:
     /// wherever it is bound, these have to be judged.
     pub restricts: Vec<Direction>,
+    /// Those in which it denies what no rule speaks about: answers to what goes the other
+    /// way pass only where that is judged too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denies_by_default: Vec<Direction>,
     /// Where the inventory says it is attached; none leaves it to the bindings.
     pub attach: Option<AttachHint>,
     /// The names of the only nodes on which it is attached there; on any, if the

@@ -40,6 +40,7 @@ fn manifest(object: &Object) -> Manifest {
         row: 1,
         addresses: vec!["10.2.0.7".parse().unwrap(), "fd00::7".parse().unwrap()],
         restricts: vec![Direction::Egress],
+        denies_by_default: vec![Direction::Egress],
         attach: Some(AttachHint::SystemdUnit("billing.service".into())),
         hosts: Some(vec!["node-1".into()]),
     }];

@@ -120,7 +120,16 @@ fn subjects(network: &NetworkDecision, inventory: &Inventory) -> Vec<Subject> {
         let workload = attached(name).filter(|workload| workload.is_placed)?;
         Some(workload.nodes.iter().map(|node| inventory.nodes[*node].name.clone()).collect())
     };
-    let restricted = restricted(network);
+    let denies = |decision: &network::Decision| !decision.allowed || decision.audited.is_some();
+    let restricted = directions(network, true, denies);
+    let is_default = |reason| matches!(reason, Reason::DefaultDeny(_));
+    // Members of a set are spoken about by its rule.
+    let by_default =
+        directions(network, false, |decision| match (decision.why, decision.audited) {
+            (_, Some(reason)) => is_default(reason),
+            (Why::Policy(reason), None) => is_default(reason) && !decision.allowed,
+            _ => false,
+        });
     let mut subjects: Vec<_> = network
         .subjects
         .iter()
@@ -133,6 +142,7 @@ fn subjects(network: &NetworkDecision, inventory: &Inventory) -> Vec<Subject> {
             row: subject.behaviour as u32,
             addresses: subject.addresses.clone(),
             restricts: restricted[subject.behaviour].clone(),
+            denies_by_default: by_default[subject.behaviour].clone(),
             attach: attach(&subject.name),
             hosts: hosts(&subject.name),
         })
@@ -174,20 +184,22 @@ pub fn labels_number(inventory: &Inventory, name: &str) -> Option<u64> {
     Some(subject_identity(&words.join("\0")))
 }
 
-/// For each behaviour the directions in which some cell denies, or would. Cells that no packet
-/// meets count too, and sets that could deny: that errs on the side of judging.
-fn restricted(network: &NetworkDecision) -> Vec<Vec<Direction>> {
-    let decides = |cell: &Cell| {
-        let decision = &network.decisions[cell.decision.index()];
-        !decision.allowed || decision.audited.is_some()
-    };
+/// For each behaviour the directions in which some cell decides so, or a run-time set could.
+/// Cells that no packet meets count too: that errs on the side of judging.
+fn directions(
+    network: &NetworkDecision,
+    sets_could: bool,
+    so: impl Fn(&network::Decision) -> bool,
+) -> Vec<Vec<Direction>> {
+    let decides = |cell: &Cell| so(&network.decisions[cell.decision.index()]);
     let rows = network.cells.rows.iter();
     let denies: PrimaryMap<Row, bool> = rows.map(|(_, cells)| cells.iter().any(decides)).collect();
     let classes = network.rows.address_classes;
     let in_direction = |behaviour: usize, is_egress: bool| {
         let first = network.rows.index(behaviour, is_egress, AddressClass::from_index(0));
         let place = 2 * behaviour + usize::from(is_egress);
-        let sets = network.sets.as_ref().and_then(|sets| sets.places.get(place));
+        let sets = network.sets.as_ref().filter(|_| sets_could);
+        let sets = sets.and_then(|sets| sets.places.get(place));
         sets.is_some_and(|place| *place > 0)
             || network.rows.rows[first..first + classes].iter().any(|row| denies[*row])
     };

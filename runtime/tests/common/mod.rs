@@ -49,6 +49,7 @@ pub(crate) fn subject(row: u32, name: &str) -> Subject {
         row,
         addresses: Vec::new(),
         restricts: Vec::new(),
+        denies_by_default: Vec::new(),
         attach: None,
         hosts: None,
     }

@@ -20,10 +20,17 @@ fn replies_pass_and_default_deny_holds() {
     let (ingress, egress) = (ports("TCP", &[7002]), rules(7003));
     let artifacts = ["one", "two"]
         .map(|name| build(name, &policy(name, "right", &ingress, &egress), Room::default()));
-    // By itself XDP does not know what is sent: nothing would stop it, and answers
+    // By itself XDP does not know what is sent: nothing would stop it, and answers to it
     // would be strangers.
-    let alone = lab.apply(&artifacts[0], &bind(&lab, XDP)).expect_err("is refused");
-    assert!(alone.to_string().contains("judges no egress of `demo/right`"), "{alone}");
+    let open = policy("open", "right", &ingress, "toEntities: [all]");
+    let open = build("open", &open, Room::default());
+    for (artifact, expected) in [
+        (&artifacts[0], "judges no egress of `demo/right`, which its policy restricts"),
+        (&open, "sees no egress of `demo/right`, whose policy denies by default"),
+    ] {
+        let refused = lab.apply(artifact, &bind(&lab, XDP)).expect_err("is refused");
+        assert!(refused.to_string().contains(expected), "{refused}");
+    }
 
     // Whatever comes behind XDP was passed by it.
     let behind = Counter::attach(&lab.right, lab.wire.right, Direction::Ingress);

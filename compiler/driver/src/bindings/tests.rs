@@ -19,6 +19,7 @@ fn manifest(hints: Vec<AttachHint>) -> Manifest {
         row: row as u32,
         addresses: Vec::new(),
         restricts: Vec::new(),
+        denies_by_default: Vec::new(),
         attach: Some(hint),
         hosts: None,
     };
@@ -60,6 +61,7 @@ fn placed(hints: Vec<AttachHint>, nodes: &[&str]) -> Manifest {
         row: 9,
         addresses: Vec::new(),
         restricts: vec![Direction::Ingress],
+        denies_by_default: Vec::new(),
         attach: None,
         hosts: None,
     }));

@@ -34,6 +34,7 @@ fn manifest() -> Manifest {
         row: 0,
         addresses: vec![address.parse().expect("an address")],
         restricts: Vec::new(),
+        denies_by_default: Vec::new(),
         attach: None,
         hosts: None,
     };

@@ -26,9 +26,9 @@ use stack::Stack;
 enum Place {
     Tcx,
     Clsact,
-    /// In the driver.
+    /// In the driver, and on tc behind it.
     Xdp,
-    /// In the network stack.
+    /// In the network stack, and on tc behind it.
     GenericXdp,
     Cgroup,
 }
@@ -109,7 +109,7 @@ fn fragments_come_to_a_cgroup_in_one_piece() {
     let test = "frames::fragments_come_to_a_cgroup_in_one_piece";
     let Some(mut stack) = Stack::new(test, Policy::Closed) else { return };
     let case = ROWS[0].cases[0];
-    let received = ways(&case, Place::Cgroup).into_iter();
+    let received = ways(&case).into_iter();
     let received = received.filter(|way| way.direction == Direction::Ingress);
     for (way, number) in received.flat_map(|way| (0..4u16).map(move |number| (way, number))) {
         let at = numbered(way, number);
@@ -144,7 +144,7 @@ fn every_row(test: &str, place: Place) {
             if case.policy != policy || !is_tried(case.hooks, place) {
                 continue;
             }
-            for way in ways(case, place) {
+            for way in ways(case) {
                 let steps = (case.frames)(numbered(way, cases));
                 let Some(played) = bench.play(&steps) else { continue };
                 frames += steps.len();
@@ -172,18 +172,15 @@ fn is_tried(hooks: Hooks, place: Place) -> bool {
     match hooks {
         Hooks::All => true,
         Hooks::Link => place != Place::Cgroup,
-        Hooks::Both => !place.is_xdp(),
         Hooks::Tc => matches!(place, Place::Tcx | Place::Clsact),
-        Hooks::Xdp => place.is_xdp(),
         Hooks::Cgroup => place == Place::Cgroup,
     }
 }
 
-/// Every way that a case goes: XDP sees nothing that is sent.
-fn ways(case: &Case, place: Place) -> Vec<Way> {
-    let seen = |way: &&Direction| !place.is_xdp() || **way == Direction::Ingress;
+/// Every way that a case goes.
+fn ways(case: &Case) -> Vec<Way> {
     let mut ways = Vec::new();
-    for direction in case.ways.iter().filter(seen) {
+    for direction in case.ways {
         let families = [(case.v4, "10.77.0.2"), (case.v6, "fd77::2")];
         for (_, own) in families.into_iter().filter(|(is_tried, _)| *is_tried) {
             let own = own.parse().expect("an address");

@@ -21,7 +21,7 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) policy: Policy,
     pub(crate) hooks: Hooks,
-    /// Which ways are tried; on XDP, only what is received.
+    /// Which ways are tried.
     pub(crate) ways: &'static [Direction],
     pub(crate) v4: bool,
     pub(crate) v6: bool,
@@ -46,10 +46,7 @@ pub(crate) enum Hooks {
     All,
     /// Where there is an Ethernet header: on tc and XDP.
     Link,
-    /// Where both directions are seen: on tc and at cgroups.
-    Both,
     Tc,
-    Xdp,
     Cgroup,
 }
 
@@ -235,15 +232,13 @@ pub(crate) const ROWS: &[Row] = &[
                     passes(Reason::Established, reply.clone().first()),
                     passes(Reason::Established, reply.later(3)),
                 ]
-            })
-            .on(Hooks::Both),
+            }),
             case("of the other direction with the same number", |at| {
                 vec![
                     allowed(at.back().udp(53).first()),
                     drops(Reason::Fragment, at.udp(53).later(3)),
                 ]
-            })
-            .on(Hooks::Both),
+            }),
         ],
     },
     Row {
@@ -331,10 +326,8 @@ pub(crate) const ROWS: &[Row] = &[
         packet: "ICMP and ICMPv6 errors (unreachable, too big, time exceeded, parameter \
                  problem) about a packet of a live connection of the subject",
         cases: &[
-            case("by the other end", |at| errors(at, at)).on(Hooks::Both),
-            case("by a router on the way", |at| errors(at, router(at)))
-                .on(Hooks::Both)
-                .received_only(),
+            case("by the other end", |at| errors(at, at)),
+            case("by a router on the way", |at| errors(at, router(at))).received_only(),
             case("about what is sent as an answer", |at| {
                 let back = at.back();
                 let mut steps = vec![allowed(at.tcp(443))];
@@ -345,7 +338,7 @@ pub(crate) const ROWS: &[Row] = &[
                 );
                 steps
             })
-            .on(Hooks::Xdp),
+            .received_only(),
             case("about a packet of no connection", |at| {
                 let about = at.back().tcp(443);
                 kinds(at).map(|kind| denied(router(at).error(kind, 0, &about))).collect()

@@ -13,10 +13,10 @@ use policyc_sys::net::{EVERY_PROTOCOL, PacketSocket};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, sendto};
 
+use super::Play;
 use super::bench::{self, rules, socket};
 use super::packet::{DESTINATION, FRAGMENT, HOP_BY_HOP, Packet, ROUTING};
 use super::rows::{Policy, Step};
-use super::{Place, Play};
 use crate::build::{artifact, bind, example};
 use crate::lab::{Lab, PATIENCE, must, wait_for};
 use crate::sockets::{self, Wanted};
@@ -59,10 +59,9 @@ impl Stack {
             must(&command);
         }
         let cgroup = lab.cgroup();
-        let artifact =
-            artifact("frames", &rules(Place::Tcx, policy), &example("ping/inventory.yaml"));
+        let artifact = artifact("frames", &rules(policy), &example("ping/inventory.yaml"));
         let at = format!("{{cgroup: {{path: {}}}}}", cgroup.display());
-        let bindings = bench::bindings(policy, &at);
+        let bindings = bench::bindings(policy, &[at]);
         let options = Options { report_forwarded: true, ..Options::default() };
         let applied = lab.apply_with(&artifact, &bind(&lab, &bindings), options);
         applied.unwrap_or_else(|error| panic!("{error:?}"));
