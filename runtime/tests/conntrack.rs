@@ -86,6 +86,7 @@ fn entries_are_read_as_they_are_written() {
         own_port: 443,
         peer: [203, 0, 113, 9].into(),
         peer_port: 40_000,
+        own_asks: false,
     };
     assert_eq!((moved.ends, moved.opened, moved.replied), (expected, Direction::Ingress, true));
     assert_eq!(moved.expires, Duration::from_secs(60));

@@ -221,7 +221,8 @@ struct Tables<'t, K: Kernel> {
     half: &'t K::Map,
     full: &'t K::Map,
     ring: &'t K::Map,
-    places: u32,
+    places: Places,
+    /// Added to a place: how far this has come.
     next: u32,
 }
 
@@ -235,11 +236,12 @@ impl<'t, K: Kernel> Tables<'t, K> {
             return Ok(None);
         };
         let kernel = host.kernel;
-        let places = kernel.map_info(ring).or_doing("look at the places")?.max_entries.max(1);
+        let places = kernel.map_info(ring).or_doing("look at the places")?.max_entries;
+        let places = Places::of(places.max(1));
         let turn = kernel.map_lookup(clock, &KEY_0).or_doing("look at the places")?;
         let turn = turn.and_then(|turn| Some(u32::from_ne_bytes(*turn.first_chunk()?)));
         // Programs that run meanwhile take the places whose turn it is.
-        let next = turn.unwrap_or_default().wrapping_add(places / 2) % places;
+        let next = turn.unwrap_or_default().wrapping_add(places.common / 2);
         Ok(Some(Self { kernel, half, full, ring, places, next }))
     }
 
@@ -267,7 +269,7 @@ impl<'t, K: Kernel> Tables<'t, K> {
         let entry = Entry { expires, made, opened, replied, finished, cut };
         let (table, place) = match is_established {
             false => (self.half, Some(0)),
-            true => (self.full, self.place(&key, now)?),
+            true => (self.full, self.place(ends.subject, &key, now)?),
         };
         let Some(place) = place else { return Ok(Added::NoRoom) };
         let added = kernel.map_insert(table, &key, &entry.value(place));
@@ -275,26 +277,85 @@ impl<'t, K: Kernel> Tables<'t, K> {
         Ok(if added { Added::Yes } else { Added::Known })
     }
 
-    /// Takes a place in the ring whose entry is gone; `None` if all are in use.
-    fn place(&mut self, key: &[u8], now: u64) -> Result<Option<u32>, Error> {
-        let kernel = self.kernel;
-        for _ in 0..self.places {
-            let place = self.next;
-            self.next = (place + 1) % self.places;
-            let index = place.to_ne_bytes();
-            let name = kernel.map_lookup(self.ring, &index).or_doing("look for a place")?;
-            let Some(name) = name else { continue };
-            let owner = kernel.map_lookup(self.full, &name).or_doing("look for a place")?;
-            let owner = owner.filter(|value| entry::place(value) == Some(place));
-            if let Some(owner) = owner {
-                if Entry::read(&owner).is_some_and(|entry| entry.expires > now) {
-                    continue;
+    /// Takes a place in the ring whose entry is gone: one of those that all share, else
+    /// one of the subject's; `None` if all are in use.
+    fn place(&mut self, subject: u64, key: &[u8], now: u64) -> Result<Option<u32>, Error> {
+        for (first, count) in self.places.of_subject(subject) {
+            for _ in 0..count {
+                let place = first + self.next % count;
+                self.next = self.next.wrapping_add(1);
+                if self.take(place, key, now)? {
+                    return Ok(Some(place));
                 }
-                kernel.map_delete(self.full, &name).or_doing("forget a connection")?;
             }
-            kernel.map_update(self.ring, &index, key).or_doing("take a place")?;
-            return Ok(Some(place));
         }
         Ok(None)
+    }
+
+    fn take(&self, place: u32, key: &[u8], now: u64) -> Result<bool, Error> {
+        let (kernel, index) = (self.kernel, place.to_ne_bytes());
+        let name = kernel.map_lookup(self.ring, &index).or_doing("look for a place")?;
+        let Some(name) = name else { return Ok(false) };
+        let owner = kernel.map_lookup(self.full, &name).or_doing("look for a place")?;
+        if let Some(owner) = owner.filter(|value| entry::place(value) == Some(place)) {
+            if Entry::read(&owner).is_some_and(|entry| entry.expires > now) {
+                return Ok(false);
+            }
+            kernel.map_delete(self.full, &name).or_doing("forget a connection")?;
+        }
+        kernel.map_update(self.ring, &index, key).or_doing("take a place")?;
+        Ok(true)
+    }
+}
+
+/// How places are shared, as in `stdlib-bpf/bir/connection.bir`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Places {
+    /// The first ones, for all.
+    common: u32,
+    /// Then so many for each part of the subjects.
+    share: u32,
+}
+
+impl Places {
+    /// Parts of the subjects.
+    const SHARES: u32 = 64;
+
+    /// Of a ring with so many places: a power of two for all, and a quarter of it in
+    /// shares, but one at least. Another number is for all.
+    fn of(places: u32) -> Self {
+        let share = |common: u32| (common / (4 * Self::SHARES)).max(1);
+        let commons = (0..31).map(|bit| 1_u32 << bit);
+        let mut shared = commons.map(|common| Self { common, share: share(common) });
+        let is_it = |p: &Self| p.common.saturating_add(p.share * Self::SHARES) == places;
+        shared.find(is_it).unwrap_or(Self { common: places, share: 0 })
+    }
+
+    /// The first place and the number of those for all, and of those of a subject.
+    const fn of_subject(self, subject: u64) -> [(u32, u32); 2] {
+        let part = (subject % Self::SHARES as u64) as u32;
+        [(0, self.common), (self.common + part * self.share, self.share)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Places;
+
+    #[test]
+    fn places_are_shared_as_programs_share_them() {
+        for (ring, common, share) in [
+            (4 + 64, 4, 1),
+            (1024 + 256, 1024, 4),
+            (262_144 + 65_536, 262_144, 1024),
+            (1 << 24 | 1 << 22, 1 << 24, 65_536),
+            (4, 4, 0),
+            (1000, 1000, 0),
+        ] {
+            assert_eq!(Places::of(ring), Places { common, share }, "{ring}");
+        }
+        let places = Places::of(1024 + 256);
+        assert_eq!(places.of_subject(64 + 3), [(0, 1024), (1024 + 12, 4)]);
+        assert_eq!(Places::of(4).of_subject(3), [(0, 4), (4, 0)]);
     }
 }

@@ -13,6 +13,8 @@ pub(super) const KEY: usize = 48;
 pub(super) const VALUE: usize = 32;
 /// Where an IPv4 address is in the low word (RFC 4291, section 2.5.5.2).
 const MAPPED: u64 = 0xffff_0000_0000;
+/// Where a tail says that the subject asks.
+const OWN_ASKS: u64 = 1 << 48;
 
 /// Which connection: whose, between which ends.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -30,6 +32,8 @@ pub struct Ends {
     pub peer: IpAddr,
     /// Its port; of ICMP as with `own_port`.
     pub peer_port: u16,
+    /// Whether the subject asks by ICMP.
+    pub own_asks: bool,
 }
 
 /// What is known of a connection.
@@ -64,6 +68,7 @@ impl Ends {
             own_port: tail as u16,
             peer: address(is_v4, peer_hi, peer_lo),
             peer_port: (tail >> 16) as u16,
+            own_asks: tail & OWN_ASKS != 0,
         })
     }
 }
@@ -75,7 +80,8 @@ impl Ends {
         let (peer_hi, peer_lo) = words(self.peer);
         let version: u64 = if self.own.is_ipv4() { 4 } else { 6 };
         let ports = u64::from(self.own_port) | u64::from(self.peer_port) << 16;
-        let tail = ports | u64::from(self.protocol) << 32 | version << 40;
+        let asks = if self.own_asks { OWN_ASKS } else { 0 };
+        let tail = ports | u64::from(self.protocol) << 32 | version << 40 | asks;
         let mut key = [0; KEY];
         let (slots, _) = key.as_chunks_mut::<8>();
         let words = [self.subject, own_hi, own_lo, peer_hi, peer_lo, tail];

@@ -133,6 +133,7 @@ fn between(subject: u64, protocol: u8, own: SocketAddr, peer: SocketAddr) -> End
         own_port: own.port(),
         peer: peer.ip(),
         peer_port: peer.port(),
+        own_asks: false,
     }
 }
 

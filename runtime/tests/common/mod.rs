@@ -144,7 +144,7 @@ impl Maps {
         add("ct", MapKind::Hash, entry, PLACES, MapRole::Shared, Vec::new());
         add("ct_half", MapKind::LruHash, entry, PLACES, MapRole::Shared, Vec::new());
         add("ct_ring", MapKind::Array, (4, 48), PLACES, MapRole::Shared, Vec::new());
-        add("ct_clock", MapKind::Array, (4, 8), 1, MapRole::Shared, Vec::new());
+        add("ct_clock", MapKind::Array, (4, 16), 1, MapRole::Shared, Vec::new());
         Self { specs }
     }
 }

@@ -115,7 +115,11 @@ fn the_room_for_connections_is_recorded() {
     };
     let ended = build("--conntrack-entries 3000");
     assert_eq!(ended.status, Some(0), "{}{}", ended.out, ended.err);
-    assert!(ended.out.contains("room for 4096 connections"), "{}", ended.out);
+    assert!(
+        ended.out.contains("room for 4096 connections, then 16 of each subject"),
+        "{}",
+        ended.out
+    );
     let bytes = fs::read(folder.path().join("ping.policyc")).expect("the artifact");
     let artifact = Artifact::from_bytes(&bytes).expect("an artifact");
     let entries = |name: &str| {
@@ -123,7 +127,7 @@ fn the_room_for_connections_is_recorded() {
         map.map(|map| map.max_entries)
     };
     let tables = ["ct", "ct_ring", "ct_half"].map(entries);
-    assert_eq!(tables, [Some(4096), Some(4096), Some(1024)]);
+    assert_eq!(tables, [Some(5120), Some(5120), Some(1024)]);
     for bad in ["0", "1023", "16777217", "4294967296", "many"] {
         let ended = build(&format!("--conntrack-entries {bad}"));
         assert_eq!((ended.status, ended.out.as_str()), (Some(2), ""), "{bad}");

@@ -7,8 +7,9 @@ use policyc_codegen::CodegenError;
 use policyc_codegen::lower::maps::Room;
 use policyc_policy::network::Dialect;
 
-/// Little, so that a table is soon full and tests need little memory.
-pub(crate) const ROOM: Room = Room { established: 8, half_open: 1024 };
+/// Little, so that a table is soon full and tests need little memory; as much as is looked
+/// at for one connection, so that a place is found if there is one.
+pub(crate) const ROOM: Room = Room { established: 4, half_open: 1024 };
 
 /// Builds, or returns the codes of the errors, each once.
 pub(crate) fn compile(

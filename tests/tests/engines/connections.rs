@@ -2,9 +2,9 @@
 //! what the oracle of connections (`policyc_policy::network::connection`) says, which
 //! knows the packets before it.
 //!
-//! Few ends, ports and identifiers, so that packets meet again; room for eight
-//! established connections, so that it is soon used up; time moves on where a clock can
-//! be set, by steps about as long as things live.
+//! Few ends, ports and identifiers, so that packets meet again; room for four
+//! established connections and one more of each subject, so that it is soon used up;
+//! time moves on where a clock can be set, by steps about as long as things live.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -92,7 +92,7 @@ fn run(
     identities: u64,
     seen: &mut [usize],
 ) -> Result<(), TestCaseError> {
-    let mut connections = Connections::new(ROOM.established as usize);
+    let mut connections = Connections::new(ROOM.established);
     // Longer than steps can take: no entry of another sequence lives on.
     let mut now = identities * 10_000_000 * SECOND;
     for (index, step) in steps.iter().enumerate() {
@@ -201,7 +201,7 @@ fn a_connection_lives_and_ends() {
     let (decision, object) = (built.decided.network.as_ref().unwrap(), &built.compiled.object);
     let mut engine = Bytecode::new(object, decision, ProgramSet::Tc).unwrap();
     let peer: IpAddr = "203.0.113.9".parse().unwrap();
-    let tcp = |flags: u8| Wire { segment: Segment::Tcp { flags }, ..Wire::tcp(peer, 40000, 80) };
+    let tcp = |flags: u8| Wire { segment: Segment::tcp(flags), ..Wire::tcp(peer, 40000, 80) };
     let (syn, syn_ack, ack, fin) = (2, 18, 16, 17);
     let mut now = 0;
     let mut judge = |wire: Wire, direction, behaviour, later: u64| {

@@ -101,7 +101,7 @@ fn a_transport_header_comes_at_once_in_a_first_fragment() {
 #[test]
 fn resets_keep_nothing_alive() {
     let peer = address("203.0.113.9");
-    let opener = |flags| Wire { segment: Segment::Tcp { flags }, ..Wire::tcp(peer, 40_000, 80) };
+    let opener = |flags| Wire { segment: Segment::tcp(flags), ..Wire::tcp(peer, 40_000, 80) };
     let mut connections = Connections::new(8);
     let mut judge = |wire: Wire, direction, second: u64, allowed| {
         connections.judge(1, &packet(&wire, direction), second * SECOND, |_| allowed)

@@ -230,7 +230,8 @@ fn what_there_is_no_room_for_is_dropped() {
     apply(&lab, &artifact, &at_right(&lab));
     let right = SocketAddr::from((lab.address(2), 7002));
     let listener = within(&lab.right, || TcpListener::bind(right));
-    let mut fit: Vec<_> = (0..4).map(|_| lab.tcp_to(&listener)).collect();
+    // Four, and one that is of the subject's share.
+    let mut fit: Vec<_> = (0..5).map(|_| lab.tcp_to(&listener)).collect();
     // The last word of the handshake is dropped: nobody is accepted.
     let client = within(&lab.left, || TcpStream::connect_timeout(&right, crate::lab::PATIENCE));
     listener.set_nonblocking(true).expect("does not block");
@@ -244,6 +245,43 @@ fn what_there_is_no_room_for_is_dropped() {
     assert!(status.contains("deny (conntrack full)"), "{status}");
     // One ends by a reset, and ten seconds later there would be room: not waited for.
     drop(listener);
+}
+
+/// One subject that has all of the room leaves the others theirs.
+#[test]
+fn a_flood_that_is_answered_leaves_others_their_share() {
+    let test = "connections::a_flood_that_is_answered_leaves_others_their_share";
+    let Some(lab) = Lab::new(test) else { return };
+    lab.without_ipv6();
+    // Both ends, in one set of tables.
+    let rules = |name, subject| policy(name, subject, "fromEntities: [all]", "toEntities: [all]");
+    let policies = format!("{}---\n{}", rules("left", "left"), rules("right", "right"));
+    let room = Room { established: 64, half_open: 1024 };
+    let artifact = build("share", &policies, room);
+    let mut alone = at_left(&lab);
+    apply(&lab, &artifact, &alone);
+    // Every question twice, to somebody who answers.
+    let echo = within(&lab.right, || UdpSocket::bind((lab.address(2), 7001)));
+    echo.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
+    let mut answered = 0;
+    for _ in 0..150 {
+        let client = within(&lab.left, || UdpSocket::bind((lab.address(1), 0)));
+        for _ in 0..2 {
+            client.send_to(b"?", (lab.address(2), 7001)).expect("sends");
+            let Ok((_, from)) = echo.recv_from(&mut [0; 8]) else { continue };
+            echo.send_to(b"!", from).expect("answers");
+            answered += 1;
+        }
+    }
+    assert!(answered > 2 * 32, "{answered}");
+    let status = lab.says(["status"]);
+    assert!(status.contains("deny (conntrack full)"), "{status}");
+    alone.bindings.extend(at_right(&lab).bindings);
+    apply(&lab, &artifact, &alone);
+    // The other subject is asked by somebody who is not judged any more.
+    apply(&lab, &artifact, &at_right(&lab));
+    let (mut client, mut server) = lab.tcp(7002);
+    assert!(both_ways(&mut client, &mut server), "its own share");
 }
 
 #[test]

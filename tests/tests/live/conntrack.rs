@@ -150,7 +150,7 @@ fn tables_of_another_size_are_refused() {
     let (mut client, mut server) = lab.tcp(7002);
     let error = lab.apply(&sized(5000), &at_right(&lab)).expect_err("another size");
     let said = error.to_string();
-    assert!(said.contains("its number of entries is 2048, and the artifact wants 8192"), "{said}");
+    assert!(said.contains("its number of entries is 2560, and the artifact wants 10240"), "{said}");
     assert!(error.help().contains("`policyc remove`, then apply again"), "{}", error.help());
     assert!(both_ways(&mut client, &mut server), "what is live stays");
     lab.says(["status"]);

@@ -7,6 +7,7 @@ use policyc_base::PrimaryMap;
 use policyc_bpf::{MapId, MapKind, MapRole, MapSpec};
 use policyc_decision::network::NetworkDecision;
 use policyc_ir::{MapDecl, MapKind as IrMapKind, MapRef, Module};
+use policyc_policy::network::connection;
 
 use super::layout;
 use super::set_tables::{self, SetMaps};
@@ -35,7 +36,8 @@ pub(super) const MAX_TABLE: usize = 256 << 20;
 /// How many connections are remembered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Room {
-    /// Established ones; a power of two. When there are more, new ones are dropped.
+    /// Established ones that all subjects share; a power of two. When there are more,
+    /// a subject has [`Self::share`] of its own, then its new ones are dropped.
     pub established: u32,
     /// Half-open ones. When there are more, the least used is forgotten.
     pub half_open: u32,
@@ -59,6 +61,16 @@ impl Room {
         let established = entries.clamp(least, most).next_power_of_two();
         Self { established, half_open: established / 4 }
     }
+
+    /// Places that a subject has where all others are in use.
+    pub const fn share(self) -> u32 {
+        connection::share(self.established)
+    }
+
+    /// All places: what is shared, and every share.
+    const fn places(self) -> u32 {
+        self.established.saturating_add(self.share().saturating_mul(connection::SHARES))
+    }
 }
 
 /// The tables that packet programs refer to.
@@ -76,10 +88,10 @@ pub(super) struct Tables {
     pub(super) cells: MapRef,
     /// Decision → until when it is audited.
     pub(super) audits: MapRef,
-    /// Places for established connections, less 1.
-    pub(super) places: u32,
     /// What is said of run-time sets, where rules name one.
     pub(super) sets: Option<SetMaps>,
+    /// Room for connections.
+    pub(super) room: Room,
 }
 
 /// Maps under declaration. The blueprint of a map has the id that the module's
@@ -110,8 +122,8 @@ impl Maps {
             rows: self.table("rows", layout::rows(&decision.rows, decision.ports.count))?,
             cells: self.table("cells", layout::cells(&decision.cells, &decision.decisions))?,
             audits: self.audits(decision.decisions.len())?,
-            places: room.established.saturating_sub(1),
             sets: None,
+            room,
         };
         if let Some(sets) = &decision.sets {
             tables.sets = Some(set_tables::declare(self, sets, &decision.decisions)?);
@@ -139,11 +151,11 @@ impl Maps {
         }
         let entry = (CONNECTION_KEY, CONNECTION);
         let shared = |name, kind, sizes, entries| map(name, kind, sizes, entries, MapRole::Shared);
-        let ct = shared("ct", MapKind::Hash, entry, established);
+        let ct = shared("ct", MapKind::Hash, entry, room.places());
         self.add(MapSpec { flags: NO_PREALLOC, ..ct });
         self.add(shared("ct_half", MapKind::LruHash, entry, half_open));
-        self.add(shared("ct_ring", MapKind::Array, (4, CONNECTION_KEY), established));
-        self.add(shared("ct_clock", MapKind::Array, (4, 8), 1));
+        self.add(shared("ct_ring", MapKind::Array, (4, CONNECTION_KEY), room.places()));
+        self.add(shared("ct_clock", MapKind::Array, (4, 16), 1));
         self.add(shared("frags", MapKind::LruHash, (CONNECTION_KEY, 16), DATAGRAMS));
         Ok(())
     }

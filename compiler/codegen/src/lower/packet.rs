@@ -14,7 +14,7 @@ use policyc_bpf::{Direction, Judges, ProgramKind};
 use policyc_decision::intervals::Family;
 use policyc_decision::network::{NetworkDecision, builtin};
 use policyc_ir::{
-    BinOp, Block, CmpOp, FuncId, FunctionBuilder, MapRef, Module, Target, Type, Value,
+    BinOp, Block, CmpOp, FuncId, FunctionBuilder, Helper, MapRef, Module, Target, Type, Value,
 };
 
 use super::layout::{self, ALLOW, AUDITED};
@@ -182,7 +182,7 @@ impl Lowering<'_> {
 
     /// The word of what policy says, or of its forwarding for now what it denies: where
     /// the decision is audited while it is live.
-    fn unless_audited(&mut self, word: Value, now: Value) -> Value {
+    fn unless_audited(&mut self, word: Value) -> Value {
         let (held, [held_word]) = self.b.block_with("held", [Type::U32]);
         let (denied, audited) = (self.b.block("policy_denies"), self.b.block("audited"));
         let as_said = Target::new(held, [word]);
@@ -193,6 +193,10 @@ impl Lowering<'_> {
         let index = self.b.zext(Type::U64, word);
         let at = search::element(&mut self.b, base, index, count, layout::AUDIT);
         let until = self.b.load(Type::U64, at, 0);
+        let timed = self.b.block("audited_until");
+        self.b.br_const(CmpOp::Eq, until, 0, as_said.clone(), timed);
+        self.b.switch_to(timed);
+        let now = self.b.helper(Helper::KtimeGetCoarseNs, []);
         self.b.br(CmpOp::Ugt, until, now, audited, as_said);
         self.b.switch_to(audited);
         let forwarded = self.b.bin_const(BinOp::Or, word, u64::from(ALLOW | AUDITED));

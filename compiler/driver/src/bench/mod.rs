@@ -9,6 +9,7 @@
 //! kernel's loop around a run in it; the empty program is that loop. Only ratios of
 //! one run say something.
 
+mod conversation;
 mod policy;
 mod rig;
 mod statistics;
@@ -32,7 +33,9 @@ pub const REPEAT: u32 = 50_000;
 pub struct Row {
     /// `tc ingress` or `xdp`.
     pub hook: &'static str,
-    /// `empty`, `parse only`, `10 rules`, `1000 rules`, `10 rules of sets`.
+    /// `empty`, `parse only`; `10 rules`, `1000 rules`, `10 rules of sets`, which see first
+    /// packets; with 10 rules a segment of `no connection`, of an `established` one, and a
+    /// `reply`.
     pub program: String,
     /// The same packet again and again.
     pub hot: Figure,

@@ -9,6 +9,7 @@ use policyc_policy::network::Flow;
 use policyc_sys::bpf::{TestRun, possible_cpus, prog_test_run};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::conversation::{self, Conversation};
 use super::policy::Generated;
 use super::{BenchError, REPEAT};
 use crate::engine::{ProgramSet, frame};
@@ -32,6 +33,8 @@ pub(super) struct Measured {
     name: &'static str,
     /// Index of its policy; `None` for programs that have none.
     policy: Option<usize>,
+    /// What packets are of; `None` for first packets.
+    conversation: Option<Conversation>,
     hot: Vec<u8>,
     /// Contents of the map `packets`.
     packets: Vec<u8>,
@@ -52,7 +55,9 @@ impl<'a> Rig<'a> {
         let baseline = baseline.map_err(|error| BenchError::Internal(error.to_string()))?;
         let baseline = Loaded::new(&baseline, |_| true)?;
         let mut loaded = Vec::new();
-        for policy in policies {
+        // Each conversation has tables of its own.
+        let first = policies.iter().take(1).cycle().take(Conversation::ALL.len());
+        for policy in policies.iter().chain(first) {
             loaded.push((policy, load(policy)?));
         }
         let mut measured = Vec::new();
@@ -77,12 +82,56 @@ impl<'a> Rig<'a> {
             else {
                 continue;
             };
+            if let Some(conversation) = measured.conversation {
+                self.converse(measured, policy, conversation)?;
+                continue;
+            }
             for flow in &policy.allowed {
                 self.run(measured, program, &frame::ethernet(flow), 1, true)?;
             }
             self.run(measured, program, &frame::ethernet(&policy.denied), 1, false)?;
         }
         Ok(())
+    }
+
+    /// Brings connections to where they are measured; by tc, which sees both directions.
+    fn converse(
+        &self,
+        measured: &Measured,
+        policy: &Generated,
+        conversation: Conversation,
+    ) -> Result<(), BenchError> {
+        let programs = measured.policy.and_then(|index| self.policies.get(index));
+        let loaded = programs.map_or(&self.baseline, |(_, loaded)| loaded);
+        for flow in &policy.allowed {
+            for (direction, packet) in conversation.before(flow) {
+                let name = ProgramSet::Tc.program(direction).unwrap_or_default();
+                self.run_at(ProgramSet::Tc, &measured.title, program(loaded, name)?, &packet)?;
+            }
+            let packet = conversation::segment(flow);
+            self.run(measured, self.program(measured)?, &packet, 1, true)?;
+        }
+        let stranger = conversation::segment(&policy.denied);
+        self.run(measured, self.program(measured)?, &stranger, 1, false)?;
+        Ok(())
+    }
+
+    /// Runs a program of a hook once on a packet that it allows.
+    fn run_at(
+        &self,
+        hook: ProgramSet,
+        title: &str,
+        program: BorrowedFd<'_>,
+        packet: &[u8],
+    ) -> Result<(), BenchError> {
+        let run = TestRun { data: packet, ctx: &skb(hook), ..TestRun::default() };
+        let returned = prog_test_run(program, &run)?.retval;
+        let expected = answer(hook, true);
+        if returned == expected {
+            return Ok(());
+        }
+        let program = format!("{title} at {}", hook_name(hook));
+        Err(BenchError::Verdict { program, returned, expected })
     }
 
     /// Nanoseconds of one run on the same packet.
@@ -119,11 +168,7 @@ impl<'a> Rig<'a> {
         repeat: u32,
         allowed: bool,
     ) -> Result<f64, BenchError> {
-        let mut ctx = Vec::new();
-        if measured.hook == ProgramSet::Tc {
-            ctx = vec![0; SKB];
-            ctx[SKB_CB0..SKB_CB0 + 4].copy_from_slice(&ATTACH.to_ne_bytes());
-        }
+        let ctx = skb(measured.hook);
         let run = TestRun { data: packet, ctx: &ctx, repeat, ..TestRun::default() };
         let before = cpu_ns();
         let returned = prog_test_run(program, &run)?.retval;
@@ -135,6 +180,16 @@ impl<'a> Rig<'a> {
         }
         Ok((after - before) as f64 / f64::from(repeat))
     }
+}
+
+/// A context with the attach id; empty where it has no room for one.
+fn skb(hook: ProgramSet) -> Vec<u8> {
+    if hook != ProgramSet::Tc {
+        return Vec::new();
+    }
+    let mut ctx = vec![0; SKB];
+    ctx[SKB_CB0..SKB_CB0 + 4].copy_from_slice(&ATTACH.to_ne_bytes());
+    ctx
 }
 
 /// The name of a hook, for people.
@@ -163,27 +218,36 @@ fn cpu_ns() -> i64 {
 }
 
 fn measured_at(hook: ProgramSet, policies: &[Generated]) -> Vec<Measured> {
-    let (empty, parse, rules) = match hook {
+    let (empty, parse, name) = match hook {
         ProgramSet::Xdp => ("xdp_empty", "xdp_parse", "xdp_ingress"),
         ProgramSet::Tc | ProgramSet::Cgroup => ("tc_empty", "tc_parse", "tc_ingress"),
     };
-    let one = |title: &str, name, policy: Option<usize>| {
+    let one = |title: &str, name, policy: Option<usize>, conversation: Option<Conversation>| {
         // Programs without a policy get the packets of the first.
-        let flows = policies.get(policy.unwrap_or(0)).map_or(&[][..], |p| &p.allowed);
+        let generated = policies.get(policy.unwrap_or(0)).or(policies.first());
+        let flows = generated.map_or(&[][..], |p| &p.allowed);
+        let packet = if conversation.is_some() { conversation::segment } else { frame::ethernet };
         Measured {
             hook,
             title: title.to_owned(),
             is_empty: name == empty,
             name,
             policy,
-            hot: flows.first().map(frame::ethernet).unwrap_or_default(),
+            conversation,
+            hot: flows.first().map(packet).unwrap_or_default(),
             packets: packets(flows),
         }
     };
-    let mut measured = vec![one("empty", empty, None), one("parse only", parse, None)];
-    let rules =
-        policies.iter().enumerate().map(|(index, policy)| one(&policy.title, rules, Some(index)));
+    let mut measured = vec![one("empty", empty, None, None), one("parse only", parse, None, None)];
+    let rules = policies
+        .iter()
+        .enumerate()
+        .map(|(index, policy)| one(&policy.title, name, Some(index), None));
     measured.extend(rules);
+    let conversations = Conversation::ALL.into_iter().zip(policies.len()..);
+    measured.extend(conversations.map(|(conversation, index)| {
+        one(conversation.title(), name, Some(index), Some(conversation))
+    }));
     measured
 }
 
@@ -202,7 +266,7 @@ fn packets(flows: &[Flow]) -> Vec<u8> {
 
 /// A policy's programs with its subject bound and forwarded packets not reported.
 fn load(policy: &Generated) -> Result<Loaded, BenchError> {
-    let wanted = |name: &str| name == "tc_ingress" || name == "xdp_ingress";
+    let wanted = |name: &str| ["tc_egress", "tc_ingress", "xdp_ingress"].contains(&name);
     let loaded = Loaded::new(&policy.object, wanted)?;
     set(&loaded, "config", 0, &[1, 0, 0, 0, 0, 0, 0, 0])?;
     let mut subject = [0; SUBJECT as usize];

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::args::BenchArgs;
 use super::progress::Progress;
 use super::{Error, Status, output};
-use crate::bench::{self, Figure, GROUPS, PACKETS, REPEAT, Row};
+use crate::bench::{self, Figure, GROUPS, PACKETS, REPEAT, RULES, Row};
 use crate::render::Format;
 
 const NEEDED: [Capability; 2] = [Capability::Bpf, Capability::NetAdmin];
@@ -65,11 +65,15 @@ fn text(kernel: &str, rounds: usize, rows: &[Row]) -> String {
          `beside a set`: another rule names a run-time set that no packet comes from; `of sets`:\n\
          each network is one; `in 8`: seven more hold every address.\n\
          All packets here are allowed; forwarded packets are counted and not reported.\n\
+         Behind `rules` they are first packets (SYN); the rows below, with {rules} rules, are segments\n\
+         of no connection, of an established one that the peer opened, and of one that the subject\n\
+         opened: replies, about which policy is not asked.\n\
          `{PACKETS} packets`: a program in front puts another source and port into the packet, then\n\
          jumps; every row of that column has its cost, the empty one too.\n\
          CPU time of BPF_PROG_TEST_RUN, {REPEAT} runs a figure, {rounds} rounds in which all\n\
          programs take turns; shown is the median of the medians of {GROUPS} groups of rounds.\n\
-         Only ratios of one run say something: nanoseconds depend on the machine and its load.\n"
+         Only ratios of one run say something: nanoseconds depend on the machine and its load.\n",
+        rules = RULES[0]
     );
     text
 }

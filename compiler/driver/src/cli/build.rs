@@ -76,8 +76,10 @@ fn summary(args: &BuildArgs, artifact: &Artifact, checks: &[Check], bytes: usize
         plural(manifest.subjects.len(), "subject"),
         plural(manifest.cost.map_bytes as usize, "byte"),
     );
-    if let Some(table) = manifest.maps.iter().find(|map| map.name == "ct") {
-        let _ = writeln!(text, "  room for {} connections", table.max_entries);
+    if manifest.maps.iter().any(|map| map.name == "ct") {
+        let room = Room::for_established(args.conntrack_entries);
+        let (all, share) = (room.established, room.share());
+        let _ = writeln!(text, "  room for {all} connections, then {share} of each subject");
     }
     for line in checks.iter().flat_map(Check::lines) {
         let _ = writeln!(text, "  {line}");

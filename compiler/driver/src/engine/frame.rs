@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use policyc_policy::network::{Flow, protocol};
 
 /// Source port of every frame: ephemeral (RFC 6335, section 6).
-const SOURCE_PORT: u16 = 49152;
+pub const SOURCE_PORT: u16 = 49152;
 
 /// The Ethertype of packets to an address, host byte order.
 pub const fn ethertype(address: IpAddr) -> u16 {

@@ -64,7 +64,7 @@ fn types(wire: &Wire, direction: Direction, shapes: &mut Vec<Shape>) {
 fn errors(wire: &Wire, direction: Direction, shapes: &mut Vec<Shape>) {
     let v4 = wire.peer.is_ipv4();
     let kind = if v4 { 3 } else { 1 };
-    let mut segments = vec![Segment::Tcp { flags: 2 }, Segment::Udp, Segment::Sctp, Segment::Gre];
+    let mut segments = vec![Segment::tcp(2), Segment::Udp, Segment::Sctp, Segment::Gre];
     let kinds: &[u8] =
         if v4 { &[0, 3, 5, 8, 11, 12, 13, 14, 15] } else { &[0, 1, 4, 128, 129, 135] };
     segments.extend(kinds.iter().map(|kind| Segment::Icmp { kind: *kind }));

@@ -300,7 +300,7 @@ fn transport(
         protocol::TCP => {
             let header: [u8; 14] = bytes(packet, at)?;
             let port = u16_at(packet, at + 2)?;
-            (port, u16_at(packet, at)?, port, tcp(header[13]))
+            (port, u16_at(packet, at)?, port, tcp(&header))
         }
         protocol::UDP | protocol::SCTP => {
             let port = u16_at(packet, at + 2)?;
@@ -317,18 +317,30 @@ fn transport(
         Direction::Ingress => (to, from),
     };
     let stream = protocol == protocol::TCP;
-    Ok(Transport { protocol, port, track: Track::Part { own_port, peer_port, stream, signals } })
+    let track = Track::Part { own_port, peer_port, own_asks: false, stream, signals };
+    Ok(Transport { protocol, port, track })
 }
 
-/// What the flags of a TCP header mean for a connection.
-const fn tcp(flags: u8) -> Signals {
+/// What a TCP header means for a connection.
+fn tcp(header: &[u8; 14]) -> Signals {
+    let flags = header[13];
     let (fin, syn, rst, ack) = (flags & 1 != 0, flags & 2 != 0, flags & 4 != 0, flags & 16 != 0);
+    let number = |at: usize| {
+        let [a, b, c, d] = [header[at], header[at + 1], header[at + 2], header[at + 3]];
+        u32::from_be_bytes([a, b, c, d])
+    };
     Signals {
         opens: syn && !ack && !fin && !rst,
         attempt: syn && !ack,
         finishes: fin,
         resets: rst,
         confirms: ack && !syn,
+        accepts: syn && ack,
+        number: match (syn, ack) {
+            (true, true) => number(4).wrapping_add(1),
+            (false, true) => number(8),
+            _ => 0,
+        },
     }
 }
 
@@ -358,7 +370,7 @@ fn icmp(
     let (own_port, peer_port) =
         if own_asks { (id, question.into()) } else { (question.into(), id) };
     let signals = Signals { opens: asks, confirms: true, ..Signals::default() };
-    Ok(Track::Part { own_port, peer_port, stream: false, signals })
+    Ok(Track::Part { own_port, peer_port, own_asks, stream: false, signals })
 }
 
 /// The connection of the packet that an ICMP error between these ends holds, if it is one
@@ -396,12 +408,12 @@ fn about(inner: &[u8], (own, to): (IpAddr, IpAddr), direction: Direction) -> Opt
     if mine != own || (is_sent && peer != to) {
         return None;
     }
-    let (own_port, peer_port) = match protocol {
+    let (own_port, peer_port, own_asks) = match protocol {
         protocol::TCP | protocol::UDP | protocol::SCTP => {
             let (from, to) = (u16_at(inner, at).ok()?, u16_at(inner, at + 2).ok()?);
             match direction {
-                Direction::Egress => (from, to),
-                Direction::Ingress => (to, from),
+                Direction::Egress => (from, to, false),
+                Direction::Ingress => (to, from, false),
             }
         }
         protocol::ICMP | protocol::ICMPV6 => {
@@ -412,11 +424,13 @@ fn about(inner: &[u8], (own, to): (IpAddr, IpAddr), direction: Direction) -> Opt
                 return None;
             }
             match icmp(inner, at, protocol, (own, peer), direction).ok()? {
-                Track::Part { own_port, peer_port, .. } => (own_port, peer_port),
+                Track::Part { own_port, peer_port, own_asks, .. } => {
+                    (own_port, peer_port, own_asks)
+                }
                 _ => return None,
             }
         }
-        _ => (0, 0),
+        _ => (0, 0, false),
     };
-    Some(Track::About { peer, protocol, own_port, peer_port })
+    Some(Track::About { peer, protocol, own_port, peer_port, own_asks })
 }

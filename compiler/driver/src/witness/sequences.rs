@@ -9,15 +9,16 @@
 use std::net::IpAddr;
 
 use policyc_decision::network::{Packet, builtin};
-use policyc_policy::network::connection::{Connections, SECOND};
+use policyc_policy::network::connection::{Connections, SECOND, share};
 use policyc_policy::network::{Direction, protocol};
 
 use super::wire::{Part, Segment, Wire, frame_of};
 use super::{Begins, Check, Viewer, decision_among, peers, read};
 use crate::engine::{PacketEngine as _, PacketRun, ProgramSet, attach_id};
 
-/// Tables with more room are not filled.
-const LITTLE: u32 = 16;
+/// Tables with more room are not filled: places are looked for by fours, so a free one
+/// may be missed.
+const LITTLE: u32 = 4;
 /// TCP flags.
 const SYN: u8 = 2;
 const SYN_ACK: u8 = 18;
@@ -41,15 +42,14 @@ impl Check<'_, '_> {
     /// A conversation of each kind for each direction.
     pub(super) fn sequences(&mut self) {
         let mut subject = 1;
-        let asked =
-            [Segment::Tcp { flags: SYN }, Segment::Udp, Segment::Echo { answer: false, id: 7 }];
+        let asked = [Segment::tcp(SYN), Segment::Udp, Segment::Echo { answer: false, id: 7 }];
         for opens in Direction::BOTH {
             for v4 in [true, false] {
                 for segment in &asked {
                     let Some((wire, allowing, denying)) = self.allowed(opens, v4, segment) else {
                         continue;
                     };
-                    let room = self.built.policy.room.established as usize;
+                    let room = self.built.policy.room.established;
                     let connections = Connections::new(room);
                     // Nothing of another conversation lives on.
                     let now = subject * 1_000_000 * SECOND;
@@ -109,6 +109,7 @@ impl Talk<'_, '_, '_> {
     fn all(&mut self, wire: &Wire) {
         self.life(wire);
         self.ends(wire);
+        self.doubts(wire);
         self.errors(wire);
         self.fragments(wire);
         self.crowd(wire);
@@ -163,6 +164,32 @@ impl Talk<'_, '_, '_> {
         }
     }
 
+    /// What an end may not have said: an acknowledgement of what nobody sent, a reset;
+    /// and what goes from a port to itself.
+    fn doubts(&mut self, wire: &Wire) {
+        self.ask(wire, SYN, 0);
+        self.answer(wire, SYN_ACK, 0);
+        if let Segment::Tcp { .. } = wire.segment {
+            let segment = Segment::Tcp { flags: ACK, acknowledged: 7 };
+            self.run(&Wire { segment, ..wire.clone() }, self.opens, 0);
+        }
+        self.answer(wire, ACK, 30);
+        self.ask(wire, ACK, 0);
+        for later in [179, 2] {
+            self.answer(wire, RST, 100);
+            self.answer(wire, RST, 2);
+            self.answer(wire, ACK, later);
+            self.ask(wire, RST, 0);
+            self.ask(wire, ACK, 0);
+        }
+        self.answer(wire, RST, 0);
+        self.answer(wire, ACK, 181);
+        let alone = Wire { peer: wire.own, from: wire.to, ..wire.clone() };
+        self.run(&alone, self.opens, 0);
+        self.run(&alone, opposite(self.opens), 0);
+        self.now += 9_000 * SECOND;
+    }
+
     /// Errors about it, from the other end and from a router.
     fn errors(&mut self, wire: &Wire) {
         let kinds: &[u8] = if wire.peer.is_ipv4() { &[3, 11, 5] } else { &[2, 3, 137] };
@@ -212,7 +239,7 @@ impl Talk<'_, '_, '_> {
             return;
         }
         for _ in 0..2 {
-            for number in 0..room as u16 + 2 {
+            for number in 0..(room + share(room)) as u16 + 2 {
                 let segment = match &wire.segment {
                     Segment::Echo { answer, .. } => Segment::Echo { answer: *answer, id: number },
                     other => other.clone(),
@@ -275,7 +302,7 @@ impl Talk<'_, '_, '_> {
 
 fn with(wire: Wire, flags: u8) -> Wire {
     match wire.segment {
-        Segment::Tcp { .. } => Wire { segment: Segment::Tcp { flags }, ..wire },
+        Segment::Tcp { .. } => Wire { segment: Segment::tcp(flags), ..wire },
         _ => wire,
     }
 }

@@ -13,6 +13,8 @@ pub enum Segment {
     Tcp {
         /// The byte with FIN, SYN, RST, ACK and others.
         flags: u8,
+        /// What it acknowledges.
+        acknowledged: u32,
     },
     /// UDP.
     Udp,
@@ -39,6 +41,16 @@ pub enum Segment {
     },
     /// GRE.
     Gre,
+}
+
+/// The sequence number of every TCP segment.
+pub const SEQUENCE: u32 = 0xffff_fff0;
+
+impl Segment {
+    /// TCP with these flags, which acknowledges a SYN.
+    pub const fn tcp(flags: u8) -> Self {
+        Self::Tcp { flags, acknowledged: SEQUENCE.wrapping_add(1) }
+    }
 }
 
 /// Which part of its datagram a packet is.
@@ -80,7 +92,7 @@ impl Wire {
             IpAddr::V4(_) => IpAddr::from([10, 0, 0, 1]),
             IpAddr::V6(_) => IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 1]),
         };
-        let (segment, part) = (Segment::Tcp { flags: 2 }, Part::Whole);
+        let (segment, part) = (Segment::tcp(2), Part::Whole);
         Self { peer, own, from, to, segment, part, hops: 64, options: false }
     }
 
@@ -181,8 +193,9 @@ fn transport(wire: &Wire, direction: Direction) -> Vec<u8> {
     let v4 = wire.peer.is_ipv4();
     let ports = || [wire.from.to_be_bytes(), wire.to.to_be_bytes()].concat();
     match &wire.segment {
-        Segment::Tcp { flags } => {
-            [ports(), vec![0, 0, 0, 1, 0, 0, 0, 0, 0x50, *flags, 0xff, 0xff, 0, 0, 0, 0]].concat()
+        Segment::Tcp { flags, acknowledged } => {
+            let numbers = [SEQUENCE.to_be_bytes(), acknowledged.to_be_bytes()].concat();
+            [ports(), numbers, vec![0x50, *flags, 0xff, 0xff, 0, 0, 0, 0]].concat()
         }
         Segment::Udp => [ports(), vec![0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]].concat(),
         Segment::Sctp => [ports(), vec![0; 16]].concat(),

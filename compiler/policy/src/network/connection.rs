@@ -24,10 +24,25 @@ pub const ESTABLISHED_STREAM: u64 = 8000 * SECOND;
 pub const ESTABLISHED_OTHER: u64 = 180 * SECOND;
 /// The same before the opener has answered an answer.
 pub const HALF_OPEN: u64 = 60 * SECOND;
-/// The same after both ends have closed, or one has reset.
+/// The same after both ends have closed, or the subject has reset.
 pub const CLOSING: u64 = 10 * SECOND;
+/// The same after a reset that was received while established, which anybody could have
+/// sent: until the opener says something more.
+pub const RESET: u64 = 180 * SECOND;
+/// How far beyond the answer to its SYN an opener may acknowledge to be believed that it
+/// saw that: more than an initial window (RFC 6928), and little enough not to be guessed.
+pub const ACKNOWLEDGED: u32 = 1 << 16;
 /// How long later fragments are known by their first one (Linux's `ipfrag_time`).
 pub const FRAGMENT: u64 = 30 * SECOND;
+
+/// How many parts subjects are in, each with a share of the room.
+pub const SHARES: u32 = 64;
+
+/// How many established connections the subjects of a part have room for where that of
+/// all is used up: all parts together a quarter of it.
+pub const fn share(room: u32) -> u32 {
+    if room < 4 * SHARES { 1 } else { room / (4 * SHARES) }
+}
 
 /// What a transport header means for a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -44,6 +59,11 @@ pub struct Signals {
     /// From the opener it is more than a first packet: ACK without SYN; anything of
     /// other protocols.
     pub confirms: bool,
+    /// It answers an attempt: SYN with ACK.
+    pub accepts: bool,
+    /// Of TCP: what the sender of a SYN with ACK wants acknowledged, or what the sender
+    /// of an ACK without SYN acknowledges.
+    pub number: u32,
 }
 
 /// How a packet relates to connections.
@@ -58,6 +78,9 @@ pub enum Track {
         own_port: u16,
         /// The same at the peer.
         peer_port: u16,
+        /// Whether it is an ICMP question of the subject's own, or an answer to one: an
+        /// identifier may be the number of the other end's question.
+        own_asks: bool,
         /// Whether it is of TCP, which says when it ends.
         stream: bool,
         /// What it means.
@@ -74,6 +97,8 @@ pub enum Track {
         own_port: u16,
         /// As in [`Self::Part`].
         peer_port: u16,
+        /// As in [`Self::Part`].
+        own_asks: bool,
     },
 }
 
@@ -161,6 +186,7 @@ struct Key {
     peer: IpAddr,
     own_port: u16,
     peer_port: u16,
+    own_asks: bool,
     protocol: u8,
 }
 
@@ -177,8 +203,19 @@ struct Entry {
     finished: [bool; 2],
     /// Whether policy has denied a packet of the opener since.
     cut: bool,
-    /// Whether it is kept where nothing is forgotten early.
-    established: bool,
+    /// Whose room it takes, where nothing is forgotten early; none while half-open.
+    established: Option<Place>,
+    /// What the other end wants acknowledged, if it accepted.
+    expected: Option<u32>,
+}
+
+/// Whose room an established connection takes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Place {
+    /// That of all.
+    Common,
+    /// That of a part of the subjects.
+    Share(u64),
 }
 
 /// What is known of a datagram that comes in fragments.
@@ -193,13 +230,14 @@ struct Datagram {
 pub struct Connections {
     entries: BTreeMap<Key, Entry>,
     datagrams: BTreeMap<(u64, Direction, IpAddr, IpAddr, FragmentId), Datagram>,
-    /// How many established ones there can be.
-    room: usize,
+    /// How many established ones there can be, beside the shares.
+    room: u32,
 }
 
 impl Connections {
-    /// None yet; at most so many established ones at a time.
-    pub fn new(room: usize) -> Self {
+    /// None yet; at most so many established ones at a time, beside the [`share`] of each
+    /// part of the subjects.
+    pub fn new(room: u32) -> Self {
         Self { entries: BTreeMap::new(), datagrams: BTreeMap::new(), room }
     }
 
@@ -252,15 +290,19 @@ impl Connections {
         self.entries.retain(|_, entry| entry.expires > now);
         match track {
             Track::Stateless => (policy(question), Judgement::Policy),
-            Track::About { peer, protocol, own_port, peer_port } => {
-                let key = Key { subject, own, peer, own_port, peer_port, protocol };
+            Track::About { peer, protocol, own_port, peer_port, own_asks } => {
+                let key = Key { subject, own, peer, own_port, peer_port, own_asks, protocol };
                 match self.entries.get(&key) {
                     Some(entry) if !entry.cut => (true, Judgement::Related),
                     _ => (policy(question), Judgement::Policy),
                 }
             }
-            Track::Part { own_port, peer_port, stream, signals } => {
-                let key = Key { subject, own, peer, own_port, peer_port, protocol };
+            // Both directions would be one: nobody's answer.
+            Track::Part { own_port, peer_port, .. } if (own, own_port) == (peer, peer_port) => {
+                (policy(question), Judgement::Policy)
+            }
+            Track::Part { own_port, peer_port, own_asks, stream, signals } => {
+                let key = Key { subject, own, peer, own_port, peer_port, own_asks, protocol };
                 let part = Part { key, direction, stream, signals, now };
                 self.part(&part, || policy(question))
             }
@@ -276,11 +318,17 @@ impl Connections {
             && !signals.attempt
         {
             // Only the opener, whom policy judges, keeps a connection alive.
-            let was_closing = entry.is_closing();
+            let (was_closing, before) = (entry.is_closing(), entry.expires);
             entry.replied = true;
-            entry.hear(1, signals);
+            entry.hear(1, signals, direction);
+            if signals.accepts && entry.established.is_none() {
+                entry.expected = Some(signals.number);
+            }
             if entry.is_closing() && !was_closing {
-                entry.refresh(now, part.stream);
+                entry.refresh(part);
+            } else if signals.resets && !entry.is_closing() {
+                entry.refresh(part);
+                entry.expires = entry.expires.min(before);
             }
             self.entries.insert(key, entry);
             return (true, Judgement::Established);
@@ -308,19 +356,27 @@ impl Connections {
         }
     }
 
+    /// A place for a connection of a subject, if there is one.
+    fn place_of(&self, subject: u64) -> Option<Place> {
+        let own = Place::Share(subject % u64::from(SHARES));
+        let used = |place| self.entries.values().filter(|e| e.established == Some(place)).count();
+        let rooms = [(Place::Common, self.room), (own, share(self.room))];
+        let free = rooms.into_iter().find(|(place, room)| used(*place) < *room as usize);
+        free.map(|(place, _)| place)
+    }
+
     /// Another packet of the opener.
     fn forward(&mut self, part: &Part, mut entry: Entry) -> (bool, Judgement) {
-        let Part { key, stream, signals, now, .. } = *part;
+        let Part { key, direction, signals, .. } = *part;
         entry.cut = false;
-        entry.hear(0, signals);
-        if !entry.established && entry.replied && signals.confirms {
-            let established = self.entries.values().filter(|entry| entry.established);
-            if established.count() >= self.room {
+        entry.hear(0, signals, direction);
+        if entry.established.is_none() && entry.is_confirmed_by(part) {
+            let Some(place) = self.place_of(key.subject) else {
                 return (false, Judgement::Full);
-            }
-            entry.established = true;
+            };
+            entry.established = Some(place);
         }
-        entry.refresh(now, stream);
+        entry.refresh(part);
         self.entries.insert(key, entry);
         (true, Judgement::Policy)
     }
@@ -329,15 +385,20 @@ impl Connections {
 impl Transport {
     /// What is known of a fragment without a header: not what the header signalled.
     const fn of_later_fragment(self) -> Self {
-        let Track::Part { own_port, peer_port, stream, .. } = self.track else { return self };
+        let Track::Part { own_port, peer_port, own_asks, stream, .. } = self.track else {
+            return self;
+        };
         const NOTHING: Signals = Signals {
             opens: false,
             attempt: false,
             finishes: false,
             resets: false,
             confirms: false,
+            accepts: false,
+            number: 0,
         };
-        Self { track: Track::Part { own_port, peer_port, stream, signals: NOTHING }, ..self }
+        let track = Track::Part { own_port, peer_port, own_asks, stream, signals: NOTHING };
+        Self { track, ..self }
     }
 }
 
@@ -359,18 +420,33 @@ impl Entry {
             replied: false,
             finished: [false; 2],
             cut: false,
-            established: false,
+            established: None,
+            expected: None,
         }
     }
 
-    /// What the opener (0) or the other end (1) says about going on.
-    const fn hear(&mut self, who: usize, signals: Signals) {
+    /// What the opener (0) or the other end (1) says about going on. A reset that is
+    /// received ends nothing that is established: who sent it may not be an end.
+    fn hear(&mut self, who: usize, signals: Signals, direction: Direction) {
         if signals.finishes {
             self.finished[who] = true;
         }
-        if signals.resets {
+        if signals.resets && (direction == Direction::Egress || self.established.is_none()) {
             self.finished = [true; 2];
         }
+    }
+
+    /// Whether a packet of the opener says that it saw the answer. Of TCP only who saw
+    /// it knows what to acknowledge. Where nobody saw the answer to its SYN pass (SYN
+    /// cookies have no socket, so cgroups do not), another answer that ends nothing does:
+    /// it is not given to who could not have seen that one.
+    fn is_confirmed_by(&self, part: &Part) -> bool {
+        let Signals { confirms, number, .. } = part.signals;
+        let saw = match self.expected {
+            Some(expected) => number.wrapping_sub(expected) < ACKNOWLEDGED,
+            None => !self.is_closing(),
+        };
+        self.replied && confirms && (!part.stream || saw)
     }
 
     const fn is_closing(&self) -> bool {
@@ -378,11 +454,12 @@ impl Entry {
     }
 
     /// Lives on from now; a difference of less than a second is not worth a write.
-    const fn refresh(&mut self, now: u64, stream: bool) {
-        let expires = now
-            + match (self.is_closing(), self.established, stream) {
+    const fn refresh(&mut self, part: &Part) {
+        let expires = part.now
+            + match (self.is_closing(), self.established.is_some(), part.stream) {
                 (true, ..) => CLOSING,
                 (false, false, _) => HALF_OPEN,
+                (false, true, true) if part.signals.resets => RESET,
                 (false, true, true) => ESTABLISHED_STREAM,
                 (false, true, false) => ESTABLISHED_OTHER,
             };

@@ -14,6 +14,7 @@ fn what_is_written_is_read() {
             own_port: 1,
             peer,
             peer_port: 65_535,
+            own_asks: true,
         };
         assert_eq!(Ends::read(&ends.key()), Some(ends));
         assert_eq!(Ends::read(&ends.key()[1..]), None);

@@ -98,9 +98,9 @@ impl Way {
         self.segment(self.number, port, SYN)
     }
 
-    /// A TCP segment.
+    /// A TCP segment, which acknowledges the sequence number that all of them have.
     pub(crate) fn segment(self, from: u16, to: u16, flags: u8) -> Packet {
-        let rest = [0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0];
+        let rest = [0, 0, 0, 1, 0, 0, 0, 2, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0];
         self.ip(TCP, &[&ports(from, to)[..], &rest, &[7; 12]].concat())
     }
 

@@ -6,7 +6,7 @@
 
 use policyc_decision::intervals::Family;
 use policyc_decision::network::builtin;
-use policyc_ir::{BinOp, Block, CmpOp, Helper, Target, Type, Value};
+use policyc_ir::{BinOp, Block, CmpOp, Target, Type, Value};
 
 use super::super::layout::ALLOW;
 use super::super::search::Key;
@@ -20,7 +20,7 @@ mod kind {
     /// An error about one.
     pub(super) const ERROR: u64 = 64;
     /// What no transport header means: a later fragment of which nothing is known.
-    pub(super) const ORPHAN: u8 = 16;
+    pub(super) const ORPHAN: u64 = 16;
 }
 
 /// Bits of a fragment, as `stdlib-bpf/bir/ip.bir` has them.
@@ -42,6 +42,9 @@ struct Found {
     key: [Value; 6],
     state: Value,
     expires: Value,
+    /// What its other end wants acknowledged.
+    expected: Value,
+    /// What time it is; 0 if there is none.
     now: Value,
 }
 
@@ -54,18 +57,18 @@ impl Lowering<'_> {
         subject: Value,
         decided: Block,
     ) -> Value {
-        let now = self.b.helper(Helper::KtimeGetCoarseNs, []);
-        let packet = self.forgotten(packet, now);
-        let packet = self.with_first_fragment(&packet, subject, now);
-        let packet = self.forgotten(&packet, now);
+        let packet = self.forgotten(packet, subject);
+        let packet = self.with_first_fragment(&packet, subject);
+        let packet = self.between(&packet);
+        let packet = self.forgotten(&packet, subject);
         let (settled, [word]) = self.b.block_with("settled", [Type::U32]);
-        let found = self.find(&packet, subject, now);
+        let found = self.find(&packet, subject);
         self.reply(&packet, &found, settled);
-        let verdict = self.policy(&packet, behaviour, now);
-        let verdict = self.unless_audited(verdict, now);
+        let verdict = self.policy(&packet, behaviour);
+        let verdict = self.unless_audited(verdict);
         self.remember(&packet, &found, verdict, settled);
         self.b.switch_to(settled);
-        self.note_fragment(&packet, subject, now, word, decided);
+        self.note_fragment(&packet, subject, word, decided);
         word
     }
 
@@ -94,8 +97,8 @@ impl Lowering<'_> {
     }
 
     /// A later fragment with the ports of its first one, if that was forwarded.
-    fn with_first_fragment(&mut self, packet: &Packet, subject: Value, now: Value) -> Packet {
-        let types = [Type::U8, Type::U16, Type::U64, Type::U8];
+    fn with_first_fragment(&mut self, packet: &Packet, subject: Value) -> Packet {
+        let types = [Type::U8, Type::U16, Type::U64, Type::U64];
         let (whole, [protocol, port, tail, kind]) = self.b.block_with("whole", types);
         let later = self.b.block("later_fragment");
         let read = [packet.protocol, packet.port, packet.tail, packet.kind];
@@ -105,18 +108,18 @@ impl Lowering<'_> {
         self.b.switch_to(later);
         let [own_hi, own_lo] = packet.own;
         let [peer_hi, peer_lo] = packet.peer;
-        let key = [subject, own_hi, own_lo, peer_hi, peer_lo, packet.fragment, now];
+        let key = [subject, own_hi, own_lo, peer_hi, peer_lo, packet.fragment];
         let first = self.call(self.library.later_fragment, &key);
         let (known, orphan) = (self.b.block("known_datagram"), self.b.block("orphan"));
         self.b.br_const(CmpOp::Eq, first[0], 1, known, orphan);
 
         self.b.switch_to(orphan);
         let (protocol_none, port_none) = (self.b.const_u8(NO_PROTOCOL), self.b.const_u16(0));
-        let kind_orphan = self.b.const_u8(kind::ORPHAN);
+        let kind_orphan = self.b.const_u64(kind::ORPHAN);
         self.b.jump(Target::new(whole, [protocol_none, port_none, packet.tail, kind_orphan]));
 
         self.b.switch_to(known);
-        let ports = self.b.zext(Type::U64, first[1]);
+        let ports = first[1];
         let number = self.b.zext(Type::U64, first[3]);
         let number = self.b.bin_const(BinOp::Shl, number, 32);
         let version = self.b.bin_const(BinOp::And, packet.fragment, fragment::VERSION);
@@ -128,24 +131,32 @@ impl Lowering<'_> {
         Packet { protocol, port, tail, kind, ..*packet }
     }
 
+    /// The same packet; what goes from a port to itself is of no connection.
+    fn between(&mut self, packet: &Packet) -> Packet {
+        let ([own_hi, own_lo], [other_hi, other_lo]) = (packet.own, packet.other);
+        let args = [own_hi, own_lo, other_hi, other_lo, packet.tail, packet.kind];
+        let kind = self.call(self.library.kind_between, &args)[0];
+        Packet { kind, ..*packet }
+    }
+
     /// The connection that a packet is of, or an error about.
-    fn find(&mut self, packet: &Packet, subject: Value, now: Value) -> Found {
+    fn find(&mut self, packet: &Packet, subject: Value) -> Found {
         let [own_hi, own_lo] = packet.own;
         let [other_hi, other_lo] = packet.other;
         let key = [subject, own_hi, own_lo, other_hi, other_lo, packet.tail];
-        let (found, [state, expires]) = self.b.block_with("connection", [Type::U64, Type::U64]);
+        let types = [Type::U64; 4];
+        let (found, values) = self.b.block_with("connection", types);
         let look = self.b.block("look");
         let none = self.b.const_u64(0);
-        let nothing = Target::new(found, [none, none]);
+        let nothing = Target::new(found, [none; 4]);
         let concerns = kind::PART | kind::ERROR;
         self.b.br_const(CmpOp::Set, packet.kind, concerns, look, nothing);
         self.b.switch_to(look);
-        let args: Vec<_> = key.into_iter().chain([now]).collect();
-        let entry = self.call(self.library.connection, &args);
-        self.b.jump(Target::new(found, [entry[0], entry[1]]));
+        let entry = self.call(self.library.connection, &key);
+        self.b.jump(Target::new(found, entry));
         self.b.switch_to(found);
-        let (state, expires) = (self.forget(state, now), self.forget(expires, now));
-        Found { key, state, expires, now }
+        let [state, expires, expected, now] = values.map(|value| self.forget(value, subject));
+        Found { key, state, expires, expected, now }
     }
 
     /// Forwards replies, and errors about what is not cut.
@@ -166,7 +177,8 @@ impl Lowering<'_> {
         let reply = self.b.block("reply");
         self.b.br_const(CmpOp::Eq, answers[0], 1, reply, ask);
         self.b.switch_to(reply);
-        let rest = [packet.kind, found.state, found.expires, found.now];
+        let egress = self.egress();
+        let rest = [packet.kind, found.state, found.expires, egress, found.now];
         let args: Vec<_> = found.key.into_iter().chain(rest).collect();
         self.call(self.library.reply, &args);
         let established = self.outcome(builtin::ESTABLISHED, settled);
@@ -175,7 +187,7 @@ impl Lowering<'_> {
     }
 
     /// What policy says now.
-    fn policy(&mut self, packet: &Packet, behaviour: Value, now: Value) -> Value {
+    fn policy(&mut self, packet: &Packet, behaviour: Value) -> Value {
         let (judge, [class]) = self.b.block_with("judge", [Type::U64]);
         let (judge4, judge6) = (self.b.block("judge4"), self.b.block("judge6"));
         self.b.br_const(CmpOp::Set, packet.tail, IS_V6, judge6, judge4);
@@ -185,7 +197,7 @@ impl Lowering<'_> {
         self.b.switch_to(judge6);
         self.classify(Family::V6, Key::V6(packet.peer[0], packet.peer[1]), judge);
         self.b.switch_to(judge);
-        self.verdict(behaviour, class, packet, now)
+        self.verdict(behaviour, class, packet)
     }
 
     /// Acts on what policy said: cuts, opens, keeps alive.
@@ -206,12 +218,16 @@ impl Lowering<'_> {
         self.b.jump(as_said.clone());
         self.b.switch_to(unknown);
         let orphan = self.outcome(builtin::FRAGMENT, settled);
-        self.b.br_const(CmpOp::Eq, packet.kind, kind::ORPHAN.into(), orphan, as_said.clone());
+        self.b.br_const(CmpOp::Eq, packet.kind, kind::ORPHAN, orphan, as_said.clone());
 
         self.b.switch_to(allowed);
         let egress = self.egress();
-        let places = self.b.const_u32(self.tables.places);
-        let rest = [packet.kind, found.state, found.expires, egress, found.now, places];
+        let room = self.tables.room;
+        // INVARIANT: a power of two, which was checked.
+        let mask = self.b.const_u32(room.established.wrapping_sub(1));
+        let share = self.b.const_u32(room.share());
+        let Found { state, expires, expected, now, .. } = *found;
+        let rest = [packet.kind, state, expires, expected, egress, now, mask, share];
         let args: Vec<_> = key.chain(rest).collect();
         let status = self.call(self.library.allow, &args);
         let full = self.outcome(builtin::CONNTRACK_FULL, settled);
@@ -219,14 +235,7 @@ impl Lowering<'_> {
     }
 
     /// Remembers the ports of a first fragment that is forwarded, then goes on.
-    fn note_fragment(
-        &mut self,
-        packet: &Packet,
-        subject: Value,
-        now: Value,
-        word: Value,
-        decided: Block,
-    ) {
+    fn note_fragment(&mut self, packet: &Packet, subject: Value, word: Value, decided: Block) {
         let on = Target::new(decided, [word]);
         let (first, forwarded) = (self.b.block("first_fragment"), self.b.block("forwarded"));
         let (note, done) = (self.b.block("note"), self.b.block("noted"));
@@ -239,9 +248,8 @@ impl Lowering<'_> {
         self.b.switch_to(note);
         let [own_hi, own_lo] = packet.own;
         let [peer_hi, peer_lo] = packet.peer;
-        let ports = self.b.trunc(Type::U32, packet.tail);
         let key = [subject, own_hi, own_lo, peer_hi, peer_lo, packet.fragment];
-        let rest = [ports, packet.port, packet.protocol, packet.kind, now];
+        let rest = [packet.tail, packet.port, packet.protocol, packet.kind];
         let args: Vec<_> = key.into_iter().chain(rest).collect();
         self.call(self.library.first_fragment, &args);
         self.b.jump(done);

@@ -59,7 +59,7 @@ impl Lowering<'_> {
     pub(super) fn parse(&mut self, unknown: Value, decided: Block) -> Packet {
         use Type as T;
         let types =
-            [T::U64, T::U64, T::U64, T::U64, T::U64, T::U64, T::U8, T::U16, T::U64, T::U8, T::U64];
+            [T::U64, T::U64, T::U64, T::U64, T::U64, T::U64, T::U8, T::U16, T::U64, T::U64, T::U64];
         let (read, v) = self.b.block_with("read", types);
         let joints = Joints { read, decided };
         if self.program.kind == ProgramKind::Tc {

@@ -8,7 +8,7 @@
 use policyc_bpf::Judges;
 use policyc_bpf::sets::{KEY, KEY_BITS, MOST, NUMBER};
 use policyc_decision::network::SetTables;
-use policyc_ir::{BinOp, Block, CmpOp, Target, Type, Value};
+use policyc_ir::{BinOp, Block, CmpOp, Helper, Target, Type, Value};
 
 use super::super::search;
 use super::super::set_tables::{PASS, SetMaps};
@@ -32,19 +32,13 @@ struct Merging<'t> {
 
 impl Lowering<'_> {
     /// The decision word of a behaviour, an address class and a packet.
-    pub(super) fn verdict(
-        &mut self,
-        behaviour: Value,
-        class: Value,
-        packet: &Packet,
-        now: Value,
-    ) -> Value {
+    pub(super) fn verdict(&mut self, behaviour: Value, class: Value, packet: &Packet) -> Value {
         let (Some(tables), Some(maps)) = (&self.decision.sets, self.tables.sets) else {
             return self.cell(behaviour, class, packet.protocol, packet.port);
         };
         let (judged, [word]) = self.b.block_with("judged", [Type::U32]);
         let plain = self.b.block("in_no_set");
-        self.merged(tables, maps, (behaviour, class), packet, now, (plain, judged));
+        self.merged(tables, maps, (behaviour, class), packet, (plain, judged));
         self.b.switch_to(plain);
         let cell = self.cell(behaviour, class, packet.protocol, packet.port);
         self.b.jump(Target::new(judged, [cell]));
@@ -59,7 +53,6 @@ impl Lowering<'_> {
         maps: SetMaps,
         (behaviour, class): (Value, Value),
         packet: &Packet,
-        now: Value,
         (plain, judged): (Block, Block),
     ) {
         let egress = self.program.judges == Judges::Egress;
@@ -90,6 +83,7 @@ impl Lowering<'_> {
         let (protocol, port) = (packet.protocol, packet.port);
         let ports = search::port_class(&mut self.b, self.tables.ports, classes, protocol, port);
         let ports = self.b.bin_const(BinOp::Mul, ports, tables.stages as u64);
+        let now = self.b.helper(Helper::KtimeGetCoarseNs, []);
         let merging = Merging { tables, maps, line, ports, now };
         let words = self.words(&merging, own);
         let words = self.best(&merging, list, words);

@@ -14,6 +14,7 @@ fn connection(protocol: u8, own: (&str, u16), peer: (&str, u16), opened: Directi
             own_port: own.1,
             peer: address(peer.0),
             peer_port: peer.1,
+            own_asks: protocol == 1 && opened == Direction::Egress,
         },
         opened,
         replied: true,
