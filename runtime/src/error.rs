@@ -447,7 +447,8 @@ impl Error {
                 "this is a bug in policyc, or an artifact of another release: build it again"
             }
             Self::SharedMap { .. } => {
-                "what is in it cannot be kept: `policyc remove`, then apply again"
+                "what is in it cannot be kept: `policyc remove`, after which nothing is judged, and apply \
+                 again at once"
             }
             Self::Load { .. } => {
                 "verify the artifact for this kernel: `policyc verify`; the log names the YAML line"

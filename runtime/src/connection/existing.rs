@@ -1,11 +1,13 @@
 //! Connections that the host's own lists know: which, of whom, and who opened them.
 //!
-//! Guarantees: nothing is guessed that would let more pass than replies. Who opened a
-//! TCP connection is said by a socket that listens at its own end, else by the kernel's
-//! connection tracking, else it was the own end. Of a connection over other protocols
-//! no socket says who opened it, so only tracking does; the opener's next packet opens
-//! it anyway.
-//! Does not know: the tables.
+//! Guarantees: who opened a TCP connection is said by a socket that listens at its own
+//! end, else by the kernel's connection tracking, else it was the own end. Of a connection
+//! over other protocols no socket says who opened it, so only tracking does; the opener's
+//! next packet opens it anyway.
+//! Does not know: the tables; nor whether sockets tell the truth. Who connects from a port
+//! and listens there too is taken for the one who was asked, and a server that has closed
+//! the socket it listened at, where nothing tracks, for the one who asked: replies of the
+//! wrong end pass until such a connection ends.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
