@@ -62,17 +62,26 @@ pub(crate) fn adopt<K: Kernel>(
         let Some(name) = name else { continue };
         lists.find(artifact, name, attach, &mut found, &mut adopted.left_out)?;
     }
-    for (index, (ends, existing)) in found.iter().enumerate() {
+    // Each subject has a share of its own: that one has none left says nothing of others.
+    let mut full = BTreeSet::new();
+    let mut left = 0;
+    for (ends, existing) in &found {
+        if full.contains(&ends.subject) {
+            left += 1;
+            continue;
+        }
         match tables.add(ends, existing)? {
             Added::Yes => adopted.connections += 1,
             Added::Known => {}
             Added::NoRoom => {
-                let left = found.len() - index;
-                let what = format!("{left} connections, for which the tables have no room");
-                adopted.left_out.insert(what);
-                break;
+                full.insert(ends.subject);
+                left += 1;
             }
         }
+    }
+    if left > 0 {
+        let what = format!("{left} connections, for which the tables have no room");
+        adopted.left_out.insert(what);
     }
     Ok(())
 }
@@ -130,7 +139,9 @@ impl<K: Kernel> Lists<'_, '_, K> {
                 left_out.insert(ONLY_TCP.to_owned());
             }
         }
-        from_sockets(found, subject.0, self.sockets(netns)?, |_| true);
+        if from_sockets(found, subject.0, self.sockets(netns)?, |_| true) {
+            left_out.insert(DISPUTED.to_owned());
+        }
         Ok(())
     }
 
@@ -152,7 +163,9 @@ impl<K: Kernel> Lists<'_, '_, K> {
         }
         match (peer, is_tracked) {
             (Some(netns), true) => {
-                from_sockets(found, subject.0, self.sockets(&netns)?, |_| true);
+                if from_sockets(found, subject.0, self.sockets(&netns)?, |_| true) {
+                    left_out.insert(DISPUTED.to_owned());
+                }
                 Ok(())
             }
             (Some(netns), false) => self.own(subject, &netns, found, left_out),
@@ -180,8 +193,10 @@ impl<K: Kernel> Lists<'_, '_, K> {
         left_out.insert(ONLY_TCP.to_owned());
         for netns in self.host.kernel.visible_netns() {
             // It may be gone since it was seen.
-            if let Ok(sockets) = self.sockets(&netns) {
-                from_sockets(found, subject, sockets, is_wanted);
+            if let Ok(sockets) = self.sockets(&netns)
+                && from_sockets(found, subject, sockets, is_wanted)
+            {
+                left_out.insert(DISPUTED.to_owned());
             }
         }
         Ok(())
@@ -207,6 +222,9 @@ impl<K: Kernel> Lists<'_, '_, K> {
 /// What is missed where nothing tracks connections.
 const ONLY_TCP: &str = "connections of UDP and SCTP where nothing tracks them: the next packet \
                         of who opened one opens it again";
+/// What contradicts itself.
+const DISPUTED: &str = "TCP connections that are tracked as opened by a subject, from ports at \
+                        which it listens";
 
 /// What became of one.
 enum Added {

@@ -1,13 +1,14 @@
 //! Connections that the host's own lists know: which, of whom, and who opened them.
 //!
-//! Guarantees: who opened a TCP connection is said by a socket that listens at its own
-//! end, else by the kernel's connection tracking, else it was the own end. Of a connection
-//! over other protocols no socket says who opened it, so only tracking does; the opener's
-//! next packet opens it anyway.
-//! Does not know: the tables; nor whether sockets tell the truth. Who connects from a port
-//! and listens there too is taken for the one who was asked, and a server that has closed
-//! the socket it listened at, where nothing tracks, for the one who asked: replies of the
-//! wrong end pass until such a connection ends.
+//! Guarantees: who opened a TCP connection is said by the kernel's connection tracking;
+//! where nothing tracks, by a socket that listens at its own end; else it was the own end.
+//! What tracking and a listening socket contradict each other about is left out. Of a
+//! connection over other protocols no socket says who opened it, so only tracking does;
+//! the opener's next packet opens it anyway.
+//! Does not know: the tables; nor, where nothing tracks, whether sockets tell the truth.
+//! Who connects from a port and listens there too is taken for the one who was asked, and
+//! a server that has closed the socket it listened at for the one who asked: what the
+//! wrong end sends passes until such a connection ends.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -80,13 +81,17 @@ pub(super) fn from_tracked(
 }
 
 /// Adds the connections of sockets of one network namespace; of all that are listed
-/// only `wanted` ones are the subject's.
+/// only `wanted` ones are the subject's. Whether some were left out because it is not
+/// clear who opened them: what is tracked as opened by the subject, from a port at which
+/// it listens.
+#[must_use]
 pub(super) fn from_sockets(
     found: &mut Found,
     subject: u64,
     sockets: &[TcpSocket],
     wanted: impl Fn(&TcpSocket) -> bool,
-) {
+) -> bool {
+    let mut is_disputed = false;
     let listening: Vec<_> = sockets.iter().filter(|s| s.state == TcpState::LISTEN).collect();
     let connected = sockets.iter().filter(|s| s.state != TcpState::LISTEN);
     for socket in connected.filter(|socket| wanted(socket)) {
@@ -94,15 +99,22 @@ pub(super) fn from_sockets(
             continue;
         }
         let ends = between(subject, TCP, socket.local, socket.peer);
-        let opened = match found.get(&ends) {
-            _ if listening.iter().any(|l| hears(l, socket.local)) => Direction::Ingress,
-            Some(tracked) => tracked.opened,
+        let listens = listening.iter().any(|l| hears(l, socket.local));
+        let opened = match found.get(&ends).map(|tracked| tracked.opened) {
+            Some(Direction::Egress) if listens => {
+                found.remove(&ends);
+                is_disputed = true;
+                continue;
+            }
+            None if listens => Direction::Ingress,
+            Some(tracked) => tracked,
             None => Direction::Egress,
         };
         let [own, peer] = finished(socket.state);
         let finished = if opened == Direction::Egress { [own, peer] } else { [peer, own] };
         found.insert(ends, Existing { opened, finished, is_established: true });
     }
+    is_disputed
 }
 
 /// Whether connections to an end are taken by a socket that listens.

@@ -151,7 +151,11 @@ fn tables_of_another_size_are_refused() {
     let error = lab.apply(&sized(5000), &at_right(&lab)).expect_err("another size");
     let said = error.to_string();
     assert!(said.contains("its number of entries is 2560, and the artifact wants 10240"), "{said}");
-    assert!(error.help().contains("`policyc remove`, then apply again"), "{}", error.help());
+    assert!(
+        error.help().contains("`policyc remove`, after which nothing is judged, and apply"),
+        "{}",
+        error.help()
+    );
     assert!(both_ways(&mut client, &mut server), "what is live stays");
     lab.says(["status"]);
     lab.apply(&sized(1500), &at_right(&lab)).expect("the same, rounded");

@@ -18,7 +18,7 @@ fn listening(local: &str) -> TcpSocket {
 /// Who opened the connection of the first socket, and who has finished.
 fn opened(sockets: &[TcpSocket]) -> Option<(Direction, [bool; 2])> {
     let mut found = Found::new();
-    from_sockets(&mut found, 7, sockets, |_| true);
+    assert!(!from_sockets(&mut found, 7, sockets, |_| true));
     found.first_key_value().map(|(_, existing)| (existing.opened, existing.finished))
 }
 
@@ -96,7 +96,7 @@ fn tracking_says_who_opened_and_what_is_on_the_wire() {
 }
 
 #[test]
-fn a_socket_knows_better_than_tracking_unless_nobody_listens() {
+fn a_socket_says_how_far_it_is_and_tracking_who_opened() {
     let tuple = |source: &str, destination: &str| Tuple {
         source: end(source),
         destination: end(destination),
@@ -111,8 +111,31 @@ fn a_socket_knows_better_than_tracking_unless_nobody_listens() {
     let mut found = Found::new();
     from_tracked(&mut found, (7, &addresses), &tracked, Tracker::Own);
     let socket = socket(TcpState::CLOSE_WAIT, "10.0.0.1:22", "10.0.0.2:40000");
-    from_sockets(&mut found, 7, &[socket], |_| true);
+    assert!(!from_sockets(&mut found, 7, &[socket], |_| true));
     let existing = found.values().next().expect("one");
     assert_eq!(found.len(), 1);
     assert_eq!((existing.opened, existing.finished), (Direction::Ingress, [true, false]));
+    assert!(!from_sockets(&mut found, 7, &[socket, listening("0.0.0.0:22")], |_| true));
+    assert_eq!(found.len(), 1);
+}
+
+#[test]
+fn what_is_not_clear_is_left_out() {
+    // Who connected from the port at which it listens would not be asked about what it
+    // sends if it were taken for the one who was asked.
+    let addresses = [IpAddr::from([10, 0, 0, 1])];
+    let (own, peer) = (end("10.0.0.1:40000"), end("203.0.113.9:443"));
+    let tracked = [Tracked {
+        protocol: TCP,
+        original: Tuple { source: own, destination: peer },
+        reply: Tuple { source: peer, destination: own },
+        is_established: true,
+    }];
+    let mut found = Found::new();
+    from_tracked(&mut found, (7, &addresses), &tracked, Tracker::Own);
+    assert_eq!(found.len(), 1);
+    let connected = socket(TcpState::ESTABLISHED, "10.0.0.1:40000", "203.0.113.9:443");
+    let sockets = [connected, listening("0.0.0.0:40000")];
+    assert!(from_sockets(&mut found, 7, &sockets, |_| true));
+    assert!(found.is_empty());
 }
