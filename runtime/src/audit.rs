@@ -150,8 +150,8 @@ fn tell<K: Kernel>(host: &Host<'_, K>, journal: &Journal) -> Result<(), Error> {
 }
 
 /// Writes until when each decision is audited.
-// KERNEL: an array's value is copied by words; a packet that meets a word half written
-// meets a deadline of this moment or none.
+// KERNEL: an array's value is copied while programs read it. A packet of that moment may
+// meet bytes of the old deadline and of the new one, and be judged as with either.
 pub(crate) fn fill<K: Kernel>(
     kernel: &K,
     spec: &MapSpec,

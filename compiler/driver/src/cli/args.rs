@@ -524,7 +524,7 @@ pub enum EventFormat {
     /// One line an event.
     #[default]
     Compact,
-    /// Several lines a verdict, with names.
+    /// Several lines a verdict, with names; one an event.
     Dict,
     /// One JSON document a line.
     Json,

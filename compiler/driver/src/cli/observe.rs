@@ -30,6 +30,7 @@ pub(super) fn run(args: &ObserveArgs) -> Result<Status, Error> {
         node: bindings::host_name().unwrap_or_default(),
         names: Names::default(),
         lost: Lost::default(),
+        no_flows: NoFlows::default(),
     };
     observer.print_what_is_there()?;
     if !args.follow {
@@ -58,6 +59,7 @@ struct Observer<'a> {
     node: String,
     names: Names,
     lost: Lost,
+    no_flows: NoFlows,
 }
 
 impl Observer<'_> {
@@ -91,9 +93,18 @@ impl Observer<'_> {
         }
         Ok(Some(match self.args.output {
             EventFormat::Compact => Some(compact(&record, manifest, &self.clock)),
-            EventFormat::Dict => dict(&record, manifest, &self.clock),
+            EventFormat::Dict => Some(
+                dict(&record, manifest, &self.clock)
+                    .unwrap_or_else(|| compact(&record, manifest, &self.clock)),
+            ),
             EventFormat::Json => Some(json(&record, manifest, &self.clock)),
-            EventFormat::Jsonpb => jsonpb(&record, manifest, &self.clock, &self.node),
+            EventFormat::Jsonpb => {
+                let line = jsonpb(&record, manifest, &self.clock, &self.node);
+                if line.is_none() {
+                    self.no_flows.report();
+                }
+                line
+            }
         }))
     }
 }
@@ -141,6 +152,24 @@ impl Names {
             runtime::artifact_of(&host, generation).ok().flatten()
         };
         self.artifacts.entry(generation).or_insert_with(read).as_ref()
+    }
+}
+
+/// Tells once that there are records which Hubble has no form for.
+#[derive(Default)]
+struct NoFlows {
+    is_told: bool,
+}
+
+impl NoFlows {
+    fn report(&mut self) {
+        if !self.is_told {
+            output::complain(
+                "policyc: events of hooks, and records that cannot be read, are no flows and \
+                 left out: `-o json` has them",
+            );
+            self.is_told = true;
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Source: Cilium `api/v1/flow/flow.proto` in the JSON form of Protocol Buffers, as
 //! `hubble observe -o jsonpb` prints it, and its `dict` form. Fields of which policyc
 //! knows nothing (identities, labels, L7) are left out, as proto3 leaves out what is
-//! empty. Events of hooks are no flows, and are not written.
+//! empty. Events of hooks are no flows: whoever writes has to say so.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
