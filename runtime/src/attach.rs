@@ -36,7 +36,7 @@ pub struct Attached {
 
 /// Attaches the live generation where these bindings say and it is not yet. Places
 /// that it judges already, for the same subject, are left as they are. With `adopt`
-/// connections that exist there are adopted, as by `apply`.
+/// connections that exist at all of these places are adopted, as by `apply`.
 ///
 /// # Errors
 /// [`Error::NothingLive`]; as `apply`. Nothing changed then.
@@ -61,41 +61,59 @@ pub fn attach<K: Kernel>(
         Attached { generation: record.number, points: points.collect(), adopted: None };
     let news = more.iter().filter(|binding| !bindings.bindings.contains(binding)).cloned();
     let news: Vec<Binding> = news.collect();
-    if wanted.is_empty() && news.is_empty() {
+    if wanted.is_empty() && news.is_empty() && !adopt {
         return Ok(attached);
     }
     bindings.bindings.extend(news);
 
-    let generation = open_generation(host, &artifact, &record)?;
     let into = AddTo { artifact: &artifact, bindings: &bindings, record: &record, state: &state };
-    let mut adopted = adopt.then(Adopted::default);
-    let mut adopt_existing = |generation: &Generation<K>| match &mut adopted {
-        Some(adopted) => {
-            let more = Bindings::from(more.to_vec());
-            connection::adopt(host, &artifact, &more, generation, adopted)
-        }
-        None => Ok(()),
-    };
-    adopt_existing(&generation)?;
-    let added = add_gates(host, &into, generation, wanted, &mut journal)
-        .and_then(|()| write_bindings(host, &record, &bindings))
-        .and_then(|()| host.write_journal(&journal.with_all_attached()));
-    if let Err(error) = added {
+    let more = adopt.then(|| Bindings::from(more.to_vec()));
+    let added = add(host, &into, wanted, more.as_ref(), &mut journal);
+    attached.adopted = added.inspect_err(|_| {
         // What cannot be undone now, the next command undoes.
         let _ = undo(host, &mut journal);
-        return Err(error);
-    }
-    // Once more: what came before its gate did.
-    if adopt {
-        adopt_existing(&open_generation(host, &artifact, &record)?)?;
-    }
-    attached.adopted = adopted;
+    })?;
     Ok(attached)
 }
 
-/// Takes gates away that were being attached.
+/// Attaches the gates, and adopts what exists where these bindings say.
+fn add<K: Kernel>(
+    host: &Host<'_, K>,
+    into: &AddTo<'_, K::Map>,
+    wanted: Vec<Wanted>,
+    adopt: Option<&Bindings>,
+    journal: &mut Journal,
+) -> Result<Option<Adopted>, Error> {
+    let AddTo { artifact, bindings, record, .. } = *into;
+    let open = || open_generation(host, artifact, record);
+    let mut adopted = None;
+    let mut adopt_existing = |number: Option<u32>| match (adopt, number) {
+        (Some(places), Some(number)) => {
+            let adopted = adopted.get_or_insert_default();
+            connection::adopt(host, artifact, places, &open()?, number, adopted)
+        }
+        _ => Ok(()),
+    };
+    if adopt.is_some() {
+        journal.last_adoption = journal.next_adoption();
+        journal.adopting = Some(journal.last_adoption);
+        host.write_journal(journal)?;
+    }
+    adopt_existing(journal.adopting)?;
+    if !wanted.is_empty() {
+        add_gates(host, into, open()?, wanted, journal)?;
+        // Once more: what came before its gate did.
+        adopt_existing(journal.adopting)?;
+    }
+    write_bindings(host, record, bindings)?;
+    host.write_journal(&journal.with_all_attached())?;
+    Ok(adopted)
+}
+
+/// Takes gates away that were being attached, and what was adopted for them.
 pub(crate) fn undo<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Result<(), Error> {
-    if journal.attaching.is_empty() {
+    connection::take_back(host, journal.adopting)?;
+    if journal.attaching.is_empty() && journal.adopting.is_none() {
         return Ok(());
     }
     let ids = journal.attaching.clone();
@@ -109,6 +127,7 @@ pub(crate) fn undo<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Resu
         active.judges.retain(|judged| !ids.contains(&judged.gate));
     }
     journal.attaching.clear();
+    journal.adopting = None;
     host.write_journal(journal)
 }
 

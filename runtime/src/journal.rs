@@ -44,6 +44,12 @@ pub(crate) struct Journal {
     /// Ids of the gates that are being attached to the generation that is live.
     #[serde(default)]
     pub(crate) attaching: Vec<u32>,
+    /// The number of the last adoption of connections that was tried.
+    #[serde(default)]
+    pub(crate) last_adoption: u32,
+    /// The adoption that goes with what is being attached.
+    #[serde(default)]
+    pub(crate) adopting: Option<u32>,
     /// What is audited.
     #[serde(default)]
     pub(crate) audits: Vec<Audit>,
@@ -77,6 +83,10 @@ pub(crate) struct Record {
     pub(crate) since: u64,
     /// Whether it still has to be confirmed.
     pub(crate) tentative: bool,
+    /// The adoption of connections that goes with it: what that wrote is taken back if
+    /// the generation does not stay.
+    #[serde(default)]
+    pub(crate) adoption: Option<u32>,
     /// Where it judges.
     pub(crate) judges: Vec<Judged>,
 }
@@ -146,6 +156,8 @@ impl Default for Journal {
             former: None,
             gates: Vec::new(),
             attaching: Vec::new(),
+            last_adoption: 0,
+            adopting: None,
             audits: Vec::new(),
         }
     }
@@ -166,7 +178,12 @@ impl Journal {
 
     /// The same, with nothing half attached.
     pub(crate) fn with_all_attached(&self) -> Self {
-        Self { attaching: Vec::new(), ..self.clone() }
+        Self { attaching: Vec::new(), adopting: None, ..self.clone() }
+    }
+
+    /// The number of another adoption; never 0, which is that of none.
+    pub(crate) fn next_adoption(&self) -> u32 {
+        self.last_adoption.wrapping_add(1).max(1)
     }
 
     /// Adds a gate in its place.

@@ -7,6 +7,7 @@
 use policyc_sys::Kernel;
 
 use crate::attach;
+use crate::connection;
 use crate::discard::{close_slot, discard, prune_copies, sweep, tear_down};
 use crate::error::{Error, OrDoing};
 use crate::follow;
@@ -42,6 +43,7 @@ pub(crate) fn recover<K: Kernel>(host: &Host<'_, K>) -> Result<Recovered, Error>
             // What the journal says of gates is about another boot.
             journal.gates.clear();
             journal.attaching.clear();
+            journal.adopting = None;
             nothing_live(host, &mut journal)?;
         }
         Found::Unpinned => nothing_live(host, &mut journal)?,
@@ -90,6 +92,7 @@ pub(crate) fn adopt<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Res
 /// The next generation did not get live: the host is as it was before.
 pub(crate) fn abandon<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Result<(), Error> {
     let Some(next) = journal.next.take() else { return Ok(()) };
+    connection::take_back(host, next.adoption)?;
     discard(host, journal, &next)?;
     sweep(host, journal)?;
     host.write_journal(journal)
@@ -160,6 +163,7 @@ fn drop_active<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Result<(
     host.kernel.grace_period().or_doing("wait for running programs to end")?;
     let previous = journal.previous.take();
     if let Some(failed) = std::mem::replace(&mut journal.active, previous) {
+        connection::take_back(host, failed.adoption)?;
         discard(host, journal, &failed)?;
     }
     sweep(host, journal)?;

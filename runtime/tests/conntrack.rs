@@ -4,19 +4,15 @@
 mod common;
 mod machine;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use machine::{FIRST, binding, everything, judged, machine, port, run};
-use policyc_bpf::{Artifact, Direction};
-use policyc_runtime::{
-    Attach, Bindings, Dirs, Ends, Error, Host, Options, Side, Stage, connections, forget,
-};
+use machine::{FIRST, machine, run};
+use policyc_bpf::Direction;
+use policyc_runtime::{Dirs, Ends, Error, Host, Options, Stage, connections, forget};
 use policyc_sys::Kernel as _;
 use policyc_sys::host::Capability;
 use policyc_sys::kernel::{FakeHost, FakeKernel};
-use policyc_sys::net::{TcpSocket, TcpState};
 
 const SECOND: u64 = 1_000_000_000;
 /// `ct_half` and `ct`.
@@ -113,106 +109,28 @@ fn what_is_missing_is_said() {
     assert_eq!(may_not, Err(Error::Privileges(vec![Capability::Bpf])));
 }
 
-fn socket(local: &str, peer: &str) -> TcpSocket {
-    let end = |text: &str| text.parse::<SocketAddr>().expect("an end");
-    let state = if peer.is_empty() { TcpState::LISTEN } else { TcpState::ESTABLISHED };
-    let peer = if peer.is_empty() { "0.0.0.0:0" } else { peer };
-    TcpSocket { state, local: end(local), peer: end(peer), is_v6: false, cgroup: None }
-}
-
-/// A machine whose `db` is bound as its own interface, with so many connections.
-fn with_sockets(count: u16) -> (FakeHost, (Artifact, Bindings)) {
-    let host = machine();
-    host.add_socket(None, socket("0.0.0.0:22", ""));
-    for number in 0..count {
-        host.add_socket(None, socket("10.0.0.1:22", &format!("10.0.0.2:{}", 40_000 + number)));
-    }
-    let bound = vec![binding("shop/db", Attach::Tc(port("db", Side::Own)))];
-    (host, (everything("db"), Bindings::from(bound)))
-}
-
 #[test]
-fn what_exists_is_adopted_once_and_as_far_as_there_is_room() {
-    let adopt = Options { adopt: true, ..Options::default() };
-    let (host, what) = with_sockets(2);
-    let adopted = |host: &FakeHost| {
-        let outcome = run(&FakeKernel::new(host), &what, adopt).expect("applies");
-        outcome.adopted.expect("asked for")
-    };
-    let first = adopted(&host);
-    assert_eq!(first.connections, 2);
-    let [what_is_missed] = &Vec::from_iter(&first.left_out)[..] else { panic!("{first:?}") };
-    assert!(what_is_missed.starts_with("connections of UDP and SCTP"), "{what_is_missed}");
-    assert_eq!(adopted(&host).connections, 0, "they are known");
-    let known = {
-        let kernel = FakeKernel::new(&host);
-        connections(&Host { kernel: &kernel, dirs: &Dirs::default() }).expect("connections")
-    };
-    assert_eq!(known.len(), 2);
-    for connection in &known {
-        assert_eq!((connection.opened, connection.stage), (Direction::Ingress, Stage::Established));
-        assert_eq!(connection.expires, Duration::from_secs(8000));
-    }
-    host.add_socket(None, socket("10.0.0.1:50000", "10.0.0.2:80"));
-    assert_eq!(adopted(&host).connections, 1);
-    host.add_socket(None, socket("10.0.0.1:50001", "10.0.0.2:80"));
-    host.add_socket(None, socket("10.0.0.1:50002", "10.0.0.2:80"));
-    let last = adopted(&host);
-    assert_eq!(last.connections, 1, "places for four");
-    assert!(last.left_out.iter().any(|what| what.contains("no room")), "{last:?}");
-    // When they are gone, there is.
-    host.advance(8001 * SECOND);
-    assert_eq!(adopted(&host).connections, 4);
-}
-
-#[test]
-fn without_being_asked_nothing_is_adopted() {
-    let (host, what) = with_sockets(1);
-    let outcome = run(&FakeKernel::new(&host), &what, Options::default()).expect("applies");
-    assert_eq!(outcome.adopted, None);
-    let dry = Options { adopt: true, dry_run: true, ..Options::default() };
-    run(&FakeKernel::new(&host), &what, dry).expect("would apply");
+fn what_is_gone_is_not_listed_and_goes_with_what_is_forgotten() {
+    let other = |n: u64| key(7, n, n, 0);
+    // One of another subject is not asked for.
+    let gone = value(10 * SECOND, [0, 1, 0, 0, 0]);
+    let foreign = key(8, 9, 9, 0);
+    let host = host(
+        &[(other(1), gone.clone())],
+        &[
+            (other(2), gone.clone()),
+            (other(3), value(20 * SECOND, [0, 1, 0, 0, 0])),
+            (foreign.clone(), gone.clone()),
+        ],
+    );
     let kernel = FakeKernel::new(&host);
-    assert_eq!(connections(&Host { kernel: &kernel, dirs: &Dirs::default() }), Ok(Vec::new()));
-}
-
-#[test]
-fn a_failure_while_adopting_leaves_what_is_live() {
-    let adopt = Options { adopt: true, ..Options::default() };
-    let (host, what) = with_sockets(1);
-    run(&FakeKernel::new(&host), &what, Options::default()).expect("applies");
-    let whole = FakeKernel::new(&host);
-    run(&whole, &what, adopt).expect("applies");
-    let first = whole.calls().iter().position(|call| *call == "tcp_sockets").expect("it asks");
-    let (host, what) = with_sockets(1);
-    run(&FakeKernel::new(&host), &what, Options::default()).expect("applies");
-    let before = judged(&host);
-    let failed = run(&FakeKernel::new(&host).failing_at(first, 5), &what, adopt);
-    assert!(matches!(failed, Err(Error::Sys { doing: "list sockets", .. })), "{failed:?}");
-    assert_eq!(judged(&host), before);
-}
-
-#[test]
-fn what_is_behind_a_pair_is_adopted_if_something_leads_there() {
-    let adopt = Options { adopt: true, ..Options::default() };
-    let bound = vec![binding("shop/db", Attach::Tc(port("db", Side::Host)))];
-    let what = (everything("db"), Bindings::from(bound));
-    for seen in [true, false] {
-        let host = machine();
-        let pod = Path::new("/run/netns/pod");
-        host.add_netns(Some(pod));
-        let ifindex = host.add_interface(None, "db");
-        host.pair(ifindex, pod);
-        host.add_socket(Some(pod), socket("10.0.0.1:50000", "10.0.0.2:80"));
-        if !seen {
-            host.hide_netns(pod);
-        }
-        let outcome = run(&FakeKernel::new(&host), &what, adopt).expect("applies");
-        let adopted = outcome.adopted.expect("asked for");
-        assert_eq!(adopted.connections, usize::from(seen));
-        let said = adopted.left_out.iter().any(|what| {
-            what.starts_with("connections of `shop/db`: nothing leads to its network namespace")
-        });
-        assert_eq!(said, !seen, "{adopted:?}");
-    }
+    let at = Host { kernel: &kernel, dirs: &Dirs::default() };
+    assert_eq!(connections(&at).expect("connections").len(), 1);
+    assert_eq!(forget(&at, |c| c.ends.subject == 7), Ok(1), "one was there");
+    let left = TABLES.map(|name| {
+        let map = kernel.open_map(&shared(name)).expect("opens").expect("is pinned");
+        let entries = kernel.map_entries(&map).expect("entries");
+        entries.iter().map(|(key, _)| key.to_vec()).collect::<Vec<_>>()
+    });
+    assert_eq!(left, [vec![], vec![foreign]]);
 }

@@ -71,6 +71,7 @@ impl<K: Kernel> BringUp<'_, K> {
     /// The journal names everything before it is made.
     fn announce(&self, journal: &mut Journal) -> Result<(), Error> {
         journal.last_number = self.record.number;
+        journal.last_adoption = self.record.adoption.unwrap_or(journal.last_adoption);
         journal.next = Some(self.record.clone());
         journal.home = self.plan.home.clone();
         for planned in &self.plan.gates {

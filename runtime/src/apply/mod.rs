@@ -105,12 +105,16 @@ pub fn apply<K: Kernel>(
     }
 
     let parity = word.parity().other();
-    let record = &plan.record(artifact, &options, parity, seconds_since_1970());
+    let adoption = options.adopt.then(|| journal.next_adoption());
+    let record = &plan.record(artifact, &options, parity, seconds_since_1970(), adoption);
     let (plan, generation, state) = (&plan, &generation, &state);
     let bring_up = BringUp { host, artifact, bindings, plan, generation, record, state };
-    let mut adopted = options.adopt.then(Adopted::default);
-    let mut adopt_existing = || match &mut adopted {
-        Some(adopted) => connection::adopt(host, artifact, bindings, generation, adopted),
+    let mut adopted = None;
+    let mut adopt_existing = || match adoption {
+        Some(number) => {
+            let adopted = adopted.get_or_insert_default();
+            connection::adopt(host, artifact, bindings, generation, number, adopted)
+        }
         None => Ok(()),
     };
     let flipped = bring_up

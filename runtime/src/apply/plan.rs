@@ -113,6 +113,7 @@ impl Plan {
         options: &Options,
         parity: Parity,
         since: u64,
+        adoption: Option<u32>,
     ) -> Record {
         Record {
             number: self.number,
@@ -121,6 +122,7 @@ impl Plan {
             name: artifact.manifest().name.clone(),
             since,
             tentative: options.confirm.is_some(),
+            adoption,
             judges: self.judges(artifact),
         }
     }

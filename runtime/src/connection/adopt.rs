@@ -47,15 +47,17 @@ struct Lists<'h, 'a, K: Kernel> {
     tracked: BTreeMap<Netns, Option<Vec<Tracked>>>,
 }
 
-/// Adopts the connections of everybody who is bound. `adopted` grows.
+/// Adopts the connections of everybody who is bound, under the adoption's number, by
+/// which [`take_back`](super::take_back()) finds them. `adopted` grows.
 pub(crate) fn adopt<K: Kernel>(
     host: &Host<'_, K>,
     artifact: &Artifact,
     bindings: &Bindings,
     generation: &Generation<K>,
+    number: u32,
     adopted: &mut Adopted,
 ) -> Result<(), Error> {
-    let Some(mut tables) = Tables::open(host, generation)? else { return Ok(()) };
+    let Some(mut tables) = Tables::open(host, generation, number)? else { return Ok(()) };
     let mut lists = Lists { host, sockets: BTreeMap::new(), tracked: BTreeMap::new() };
     let mut found = Found::new();
     for (name, attach) in bindings.places() {
@@ -242,11 +244,17 @@ struct Tables<'t, K: Kernel> {
     places: Places,
     /// Added to a place: how far this has come.
     next: u32,
+    /// The adoption's.
+    number: u32,
 }
 
 impl<'t, K: Kernel> Tables<'t, K> {
     /// `None` if the generation keeps no connections.
-    fn open(host: &Host<'t, K>, generation: &'t Generation<K>) -> Result<Option<Self>, Error> {
+    fn open(
+        host: &Host<'t, K>,
+        generation: &'t Generation<K>,
+        number: u32,
+    ) -> Result<Option<Self>, Error> {
         let map = |name| generation.map(name);
         let (Some(half), Some(full), Some(ring), Some(clock)) =
             (map(HALF), map(FULL), map("ct_ring"), map("ct_clock"))
@@ -260,7 +268,7 @@ impl<'t, K: Kernel> Tables<'t, K> {
         let turn = turn.and_then(|turn| Some(u32::from_ne_bytes(*turn.first_chunk()?)));
         // Programs that run meanwhile take the places whose turn it is.
         let next = turn.unwrap_or_default().wrapping_add(places.common / 2);
-        Ok(Some(Self { kernel, half, full, ring, places, next }))
+        Ok(Some(Self { kernel, half, full, ring, places, next, number }))
     }
 
     /// Writes an entry, unless programs know the connection.
@@ -284,7 +292,8 @@ impl<'t, K: Kernel> Tables<'t, K> {
             (_, true, _) => OTHER,
         };
         let (expires, made, replied, cut) = (now.saturating_add(lives), now, true, false);
-        let entry = Entry { expires, made, opened, replied, finished, cut };
+        let adoption = self.number;
+        let entry = Entry { expires, made, opened, replied, finished, cut, adoption };
         let (table, place) = match is_established {
             false => (self.half, Some(0)),
             true => (self.full, self.place(ends.subject, &key, now)?),

@@ -51,6 +51,8 @@ pub(super) struct Entry {
     pub(super) finished: [bool; 2],
     /// Whether policy has denied a packet of the opener since.
     pub(super) cut: bool,
+    /// Which adoption wrote it; 0 if a program did.
+    pub(super) adoption: u32,
 }
 
 impl Ends {
@@ -120,6 +122,8 @@ impl Entry {
             replied: is(17),
             finished: [is(18), is(19)],
             cut: is(20),
+            // Else it is what the other end wants acknowledged.
+            adoption: if is(ACCEPTED) { 0 } else { word_at(value, NUMBER)? },
         })
     }
 
@@ -132,16 +136,26 @@ impl Entry {
         let facts = [self.opened == Direction::Egress, self.replied, opener, other, self.cut];
         value[16..21].copy_from_slice(&facts.map(u8::from));
         value[PLACE..PLACE + 4].copy_from_slice(&place.to_ne_bytes());
+        value[NUMBER..].copy_from_slice(&self.adoption.to_ne_bytes());
         value
     }
 }
 
+/// Where a value says that what stands at [`NUMBER`] is of a SYN with ACK.
+const ACCEPTED: usize = 23;
 /// Where a value has its place in the ring.
 const PLACE: usize = 24;
+/// Where it has what the other end wants acknowledged, if it accepted, which programs
+/// write while it is half-open; else which adoption wrote it, which they never read.
+const NUMBER: usize = 28;
 
 /// The place in the ring that a value has.
 pub(super) fn place(value: &[u8]) -> Option<u32> {
-    Some(u32::from_ne_bytes(*value.get(PLACE..)?.first_chunk()?))
+    word_at(value, PLACE)
+}
+
+fn word_at(value: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*value.get(at..)?.first_chunk()?))
 }
 
 #[cfg(test)]

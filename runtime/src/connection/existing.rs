@@ -120,7 +120,11 @@ pub(super) fn from_sockets(
 /// Whether connections to an end are taken by a socket that listens.
 fn hears(listening: &TcpSocket, end: SocketAddr) -> bool {
     let at = listening.local;
-    let every = at.ip().is_unspecified() && (listening.is_v6 || end.is_ipv4());
+    let is_family = match at.ip() {
+        IpAddr::V4(_) => end.is_ipv4(),
+        IpAddr::V6(_) => end.is_ipv6() || !listening.is_v6_only,
+    };
+    let every = at.ip().is_unspecified() && is_family;
     at.port() == end.port() && (every || at.ip() == end.ip())
 }
 

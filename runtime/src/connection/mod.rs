@@ -8,6 +8,7 @@
 mod adopt;
 mod entry;
 mod existing;
+mod take_back;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub use adopt::Adopted;
 pub(crate) use adopt::adopt;
 pub use entry::Ends;
 use entry::{Entry, KEY, VALUE};
+pub(crate) use take_back::take_back;
 
 use crate::error::{Error, OrDoing};
 use crate::host::Host;
@@ -102,7 +104,8 @@ pub fn connections<K: Kernel>(host: &Host<'_, K>) -> Result<Vec<Connection>, Err
     for (table, is_full) in [(&half, false), (&full, true)] {
         let now = host.kernel.now();
         for (key, value) in host.entries(table)?.iter() {
-            if let Some(connection) = connection(key, value, is_full, now) {
+            let read = connection(key, value, is_full, now);
+            if let Some(connection) = read.filter(Connection::is_known) {
                 found.insert(connection.ends, connection);
             }
         }
@@ -111,6 +114,8 @@ pub fn connections<K: Kernel>(host: &Host<'_, K>) -> Result<Vec<Connection>, Err
 }
 
 /// Forgets the connections that are wanted gone. The number of those that were there.
+/// Entries of connections that are gone already, and which nobody reclaimed, go with
+/// them: they are asked for as they last were.
 ///
 /// # Errors
 /// As [`connections`].
@@ -136,20 +141,39 @@ fn forget_in<K: Kernel>(
 ) -> Result<(), Error> {
     let now = host.kernel.now();
     for (key, value) in host.entries(table)?.iter() {
-        let found = connection(key, value, is_full, now).filter(&unwanted);
-        if let Some(found) = found
-            && host.kernel.map_delete(table, key).or_doing("forget a connection")?
-        {
+        let Some(found) = connection(key, value, is_full, now).filter(&unwanted) else { continue };
+        if !found.is_known() && !is_still(host, table, key, value)? {
+            continue;
+        }
+        let was_there = host.kernel.map_delete(table, key).or_doing("forget a connection")?;
+        if was_there && found.is_known() {
             forgotten.insert(found.ends);
         }
     }
     Ok(())
 }
 
-/// A connection that is not gone yet.
+/// Whether an entry is as it was read: its ends may have begun anew meanwhile.
+fn is_still<K: Kernel>(
+    host: &Host<'_, K>,
+    table: &K::Map,
+    key: &[u8],
+    value: &[u8],
+) -> Result<bool, Error> {
+    let now = host.kernel.map_lookup(table, key).or_doing("look for a connection")?;
+    Ok(now.is_some_and(|now| now == value))
+}
+
+impl Connection {
+    /// Whether it is not gone yet.
+    const fn is_known(&self) -> bool {
+        !self.expires.is_zero()
+    }
+}
+
+/// The connection of an entry, which may be gone.
 fn connection(key: &[u8], value: &[u8], is_full: bool, now: u64) -> Option<Connection> {
     let (ends, entry) = (Ends::read(key)?, Entry::read(value)?);
-    let left = entry.expires.checked_sub(now).filter(|left| *left > 0)?;
     let stage = match (entry.cut, entry.finished, is_full) {
         (true, ..) => Stage::Cut,
         (_, [true, true], _) => Stage::Closing,
@@ -162,6 +186,6 @@ fn connection(key: &[u8], value: &[u8], is_full: bool, now: u64) -> Option<Conne
         replied: entry.replied,
         stage,
         age: Duration::from_nanos(now.saturating_sub(entry.made)),
-        expires: Duration::from_nanos(left),
+        expires: Duration::from_nanos(entry.expires.saturating_sub(now)),
     })
 }

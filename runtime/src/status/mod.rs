@@ -111,6 +111,7 @@ pub fn status<K: Kernel>(host: &Host<'_, K>) -> Result<Status, Error> {
         lost: journal.lost.as_ref().map(lost),
         untidy: journal.next.is_some()
             || !journal.attaching.is_empty()
+            || journal.adopting.is_some()
             || missed
             || leftover
             || stray,

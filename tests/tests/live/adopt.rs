@@ -4,9 +4,12 @@
 
 use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Stdio};
+
+use rustix::net::sockopt::set_ipv6_v6only;
+use rustix::net::{AddressFamily, SocketType, bind, connect, listen, socket};
 
 use crate::build::{bindings_text, ping_artifact, save};
 use crate::connections::{SILENCE, arrives, both_ways, policy, ports};
@@ -190,6 +193,62 @@ fn what_is_attached_later_is_adopted_too() {
     let netns = Lab::netns(&lab.right).display().to_string();
     let said = lab.says(["attach", "--netns", &netns, "--subject", "demo/right", "--adopt"]);
     assert!(said.contains("adopted 1 connection\n"), "{said}");
+    assert!(arrives(&mut server, &mut client, PATIENCE));
+    assert!(both_ways(&mut client, &mut server));
+}
+
+#[test]
+fn where_it_is_judged_already_is_adopted_too() {
+    let test = "adopt::where_it_is_judged_already_is_adopted_too";
+    let Some(lab) = Lab::new(test) else { return };
+    let (_listener, mut client, mut server) = before(&lab, 7022);
+    apply(&lab, &right_serves(7022), AT_RIGHT, &[]);
+    let netns = Lab::netns(&lab.right).display().to_string();
+    let said = lab.says(["attach", "--netns", &netns, "--adopt"]);
+    let expected = "generation 1 judges there already\n  adopted 1 connection\n";
+    assert!(said.starts_with(expected), "{said}");
+    assert!(arrives(&mut server, &mut client, PATIENCE), "who was asked speaks first");
+    assert!(both_ways(&mut client, &mut server));
+}
+
+#[test]
+fn what_goes_back_takes_back_what_it_adopted() {
+    let test = "adopt::what_goes_back_takes_back_what_it_adopted";
+    let Some(lab) = Lab::new(test) else { return };
+    let (listener, mut client, mut server) = before(&lab, 7022);
+    apply(&lab, &right_serves(7022), AT_RIGHT, &[]);
+    // One that programs know by themselves.
+    let (mut new_client, mut new_server) = lab.tcp_to(&listener);
+    assert!(both_ways(&mut new_client, &mut new_server));
+    let said = apply(&lab, &right_serves(7022), AT_RIGHT, &["--adopt", "--confirm", "10m"]);
+    assert!(said.contains("adopted 1 connection\n"), "{said}");
+    assert!(both_ways(&mut client, &mut server));
+    lab.says(["rollback"]);
+    assert!(!arrives(&mut server, &mut client, SILENCE), "as before");
+    assert!(both_ways(&mut new_client, &mut new_server), "the other goes on");
+}
+
+/// A socket of IPv6 that hears nothing of IPv4 is not who was asked.
+#[test]
+fn who_listens_for_ipv6_alone_asked() {
+    let Some(lab) = Lab::new("adopt::who_listens_for_ipv6_alone_asked") else { return };
+    let right = SocketAddr::from((lab.address(2), 7022));
+    let listener = within(&lab.right, || TcpListener::bind(right));
+    let stream = |family| Ok(socket(family, SocketType::STREAM, None)?);
+    let hears = within(&lab.left, || stream(AddressFamily::INET6));
+    set_ipv6_v6only(&hears, true).expect("IPv6 alone");
+    bind(&hears, &SocketAddr::from((Ipv6Addr::UNSPECIFIED, 7023))).expect("binds");
+    listen(&hears, 1).expect("listens");
+    let asks = within(&lab.left, || stream(AddressFamily::INET));
+    bind(&asks, &SocketAddr::from((lab.address(1), 7023))).expect("binds");
+    connect(&asks, &right).expect("connects");
+    let mut client = TcpStream::from(asks);
+    let (mut server, _) = listener.accept().expect("accepts");
+    assert!(both_ways(&mut client, &mut server));
+    let said = apply(&lab, &left_asks("TCP", 7022), AT_LEFT, &["--adopt"]);
+    assert!(said.contains("adopted 1 connection\n"), "{said}");
+    let listed = lab.says(["conntrack", "list", "--port", "7022"]);
+    assert!(listed.contains("subject    established"), "{listed}");
     assert!(arrives(&mut server, &mut client, PATIENCE));
     assert!(both_ways(&mut client, &mut server));
 }

@@ -29,9 +29,14 @@ fn what_is_written_is_read() {
                 replied: is(1),
                 finished: [is(2), is(4)],
                 cut: is(8),
+                adoption: 10,
             };
             let value = entry.value(9);
             assert_eq!((Entry::read(&value), place(&value)), (Some(entry), Some(9)));
+            // A number of TCP's is none of an adoption.
+            let mut accepted = value;
+            accepted[ACCEPTED] = 1;
+            assert_eq!(Entry::read(&accepted), Some(Entry { adoption: 0, ..entry }));
         }
     }
 }

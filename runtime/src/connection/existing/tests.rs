@@ -8,7 +8,7 @@ fn end(text: &str) -> SocketAddr {
 
 fn socket(state: TcpState, local: &str, peer: &str) -> TcpSocket {
     let local = end(local);
-    TcpSocket { state, local, peer: end(peer), is_v6: local.is_ipv6(), cgroup: None }
+    TcpSocket { state, local, peer: end(peer), is_v6_only: false, cgroup: None }
 }
 
 fn listening(local: &str) -> TcpSocket {
@@ -44,6 +44,9 @@ fn who_listens_did_not_open() {
     let six = socket(TcpState::ESTABLISHED, "[fd00::1]:22", "[fd00::2]:40000");
     assert_eq!(opened(&[six, listening("0.0.0.0:22")]), Some((Egress, [false; 2])));
     assert_eq!(opened(&[six, listening("[::]:22")]), Some((Ingress, [false; 2])));
+    let v6_only = TcpSocket { is_v6_only: true, ..listening("[::]:22") };
+    assert_eq!(opened(&[open, v6_only]), Some((Egress, [false; 2])));
+    assert_eq!(opened(&[six, v6_only]), Some((Ingress, [false; 2])));
 
     for (state, own, peer) in [
         (TcpState::FIN_WAIT1, true, false),

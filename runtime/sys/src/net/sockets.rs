@@ -13,6 +13,8 @@ const BY_FAMILY: u16 = 20;
 /// Bytes of `struct inet_diag_req_v2` and of `struct inet_diag_msg`.
 const REQUEST: usize = 56;
 const ANSWER: usize = 72;
+/// `INET_DIAG_SKV6ONLY`, of IPv6 sockets that listen.
+const V6_ONLY: u16 = 11;
 /// `INET_DIAG_CGROUP_ID`. KERNEL: >= 5.9.
 const CGROUP_ID: u16 = 21;
 
@@ -21,12 +23,13 @@ const CGROUP_ID: u16 = 21;
 pub struct TcpSocket {
     /// How far it is.
     pub state: TcpState,
-    /// Its own end; an unspecified address of one that listens is every address.
+    /// Its own end; an unspecified address of one that listens is every address of its
+    /// family, and that of IPv6 of both unless `is_v6_only`.
     pub local: SocketAddr,
     /// The other end; unspecified while it listens.
     pub peer: SocketAddr,
-    /// Whether it is of IPv6: one that listens on every address hears IPv4 too.
-    pub is_v6: bool,
+    /// Whether it listens for IPv6 alone (`IPV6_V6ONLY`).
+    pub is_v6_only: bool,
     /// The id of its cgroup, if the kernel says.
     pub cgroup: Option<u64>,
 }
@@ -96,12 +99,13 @@ fn socket(answer: &[u8]) -> Option<TcpSocket> {
         };
         Some(SocketAddr::new(address, port))
     };
-    let cgroup = answer.get(ANSWER..).and_then(|rest| attribute(rest, CGROUP_ID));
+    let told = |wanted| answer.get(ANSWER..).and_then(|rest| attribute(rest, wanted));
+    let cgroup = told(CGROUP_ID);
     Some(TcpSocket {
         state: TcpState(*answer.get(1)?),
         local: end(4, 8)?,
         peer: end(6, 24)?,
-        is_v6,
+        is_v6_only: told(V6_ONLY).and_then(<[u8]>::first).is_some_and(|is| *is != 0),
         cgroup: cgroup.and_then(|id| Some(u64::from_ne_bytes(*id.first_chunk()?))),
     })
 }
