@@ -1,7 +1,7 @@
 //! Why a command did not do what it was asked, and what helps.
 //!
-//! Guarantees: unless it is [`Error::AfterFlip`], what was live stays live and
-//! nothing of the command is left.
+//! Guarantees: unless it is [`Error::AfterFlip`] or [`Error::HalfPatched`], what was live
+//! stays live and nothing of the command is left.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -318,6 +318,20 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// What is known of groups that change cannot be read.
+    #[error("`{}` cannot be read: {reason}", path.display())]
+    Members {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Members were being changed, and what was done could not be undone.
+    #[error("some members are changed and others not: {error}")]
+    HalfPatched {
+        /// What failed.
+        error: Box<Error>,
+    },
     /// The artifact could not be copied into the state directory.
     #[error("the artifact cannot be stored: {0}")]
     Artifact(String),
@@ -388,7 +402,7 @@ impl Error {
     /// The kernel's own log, where there is one.
     pub fn log(&self) -> Option<&str> {
         let error = match self {
-            Self::AfterFlip { error, .. } => return error.log(),
+            Self::AfterFlip { error, .. } | Self::HalfPatched { error } => return error.log(),
             Self::NoInterface { error, .. } | Self::NoNetns { error, .. } => error,
             Self::NoBpffs { error, .. }
             | Self::NoCgroup { error, .. }
@@ -478,6 +492,10 @@ impl Error {
                  namespace, or when that is gone"
             }
             Self::Journal { .. } => "`policyc remove --all` starts afresh",
+            Self::Members { .. } => {
+                "remove the file: groups then begin with what the artifact says of them"
+            }
+            Self::HalfPatched { .. } => "`policyc patch` again finishes it, and so does `apply`",
             Self::Observed => "end the other `policyc observe`",
             Self::NoSet => "build the artifact with a policy that names the group, and apply it",
             Self::TooManySets(_) | Self::TooManyMembers { .. } => {

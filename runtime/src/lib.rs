@@ -48,12 +48,13 @@ pub use confirm::{confirm, rollback};
 pub use connection::{Adopted, Connection, Ends, Stage, connections, forget};
 pub use error::Error;
 pub use host::{Dirs, Host};
+pub use members::Group;
 pub use observe::Events;
-pub use patch::{Members, Patched, patch};
+pub use patch::{Change, Members, Patch, Patched};
 pub use point::{Mechanism, Point};
 pub use remove::remove;
 pub use restore::{artifact_of, last_applied};
-pub use status::{Counter, Drift, GateStatus, Live, Status, status};
+pub use status::{Counter, Drift, Followed, GateStatus, Live, Status, status};
 
 #[cfg(test)]
 mod tests;

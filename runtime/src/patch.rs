@@ -1,99 +1,157 @@
-//! Giving run-time sets other members while policy is live, without another program.
+//! Giving groups and workloads other members while policy is live, without another
+//! program.
 //!
 //! Guarantees: at any time a packet is judged with its peer in the sets it was in before
-//! or in those it is in afterwards; on return, with the latter. What is refused changes
-//! nothing. A command that is killed on the way leaves some addresses changed and others
-//! not; the same command, given again, finishes.
+//! or in those it is in afterwards; on return, with the latter. What is refused or fails
+//! changes nothing. What is known is written first, whole: of a command that is killed
+//! before that nothing is left, and after it the next command finishes what it began.
 //! Does not know: where the members come from.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use policyc_bpf::manifest::RuntimeSet;
-use policyc_bpf::sets::{MEMBERS, Member, Prefix, SETS};
+use policyc_bpf::sets::{Prefix, View};
 use policyc_sys::Kernel;
 
-use crate::apply::refuse_pending;
-use crate::error::{Error, OrDoing};
+use crate::apply::{refuse_pending, seconds_since_1970};
+use crate::error::Error;
 use crate::host::Host;
-use crate::members;
+use crate::members::{self, Facts, Group, Maps};
 use crate::privileges::check_privileges;
 use crate::recover::{Recovered, recover};
 use crate::restore::read_copy;
 
-/// The members that a set is to have.
+/// The members that a group or workload is to have.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Members {
-    /// The set's id.
+    /// Its id.
     pub id: u64,
-    /// Every one of them.
+    /// Every one of them, with those that some rule leaves out; ascending.
     pub prefixes: Vec<Prefix>,
 }
 
-/// What came of it.
+/// What becomes of a group or workload.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Patched {
-    /// The generation that is live.
+    /// What was known of it.
+    pub before: Group,
+    /// Its members.
+    pub members: Vec<Prefix>,
+    /// Whether a rule of what is live names it.
+    pub is_named: bool,
+}
+
+impl Patched {
+    /// Members that it has and had not, and that it had and has not.
+    pub fn difference(&self) -> (Vec<Prefix>, Vec<Prefix>) {
+        let before: BTreeSet<Prefix> = self.before.members.iter().copied().collect();
+        let after: BTreeSet<Prefix> = self.members.iter().copied().collect();
+        (after.difference(&before).copied().collect(), before.difference(&after).copied().collect())
+    }
+}
+
+/// The live generation, with nobody else changing it.
+#[derive(Debug)]
+pub struct Patch<'a, K: Kernel> {
+    host: &'a Host<'a, K>,
+    _lock: K::Lock,
+    /// Number of the generation that is live.
     pub generation: u64,
-    /// For each set that was given, how many members it had and has.
-    pub members: Vec<(usize, usize)>,
+    sets: Vec<RuntimeSet>,
+    facts: Facts,
+    maps: Option<Maps<K::Map>>,
 }
 
-/// Gives these sets these members, and leaves the others as they are.
-///
-/// # Errors
-/// [`Error::NothingLive`]; [`Error::NoSet`] for a set that what is live does not name;
-/// [`Error::TooManySets`], [`Error::TooManyMembers`], [`Error::Barred`]: nothing changed
-/// then; what failed.
-pub fn patch<K: Kernel>(host: &Host<'_, K>, wanted: &[Members]) -> Result<Patched, Error> {
-    let _lock = host.lock("patch")?;
-    check_privileges(host, &host.read_journal()?)?;
-    let Recovered { journal, .. } = recover(host)?;
-    let (Some(state), Some(record)) = (host.open_state()?, journal.active.as_ref()) else {
-        return Err(Error::NothingLive);
-    };
-    refuse_pending(host.kernel, &journal, host.read_state(&state)?)?;
-    let (artifact, _) = read_copy(host, record)?.ok_or(Error::NothingLive)?;
-    let sets = &artifact.manifest().sets;
-    for members in wanted {
-        let set = sets.iter().find(|set| set.id == members.id).ok_or(Error::NoSet)?;
-        refuse_barred(set, &members.prefixes)?;
-    }
-    let map = |name: &str| {
-        let reason = "is not pinned any more".to_owned();
-        let missing = || Error::Map { map: name.to_owned(), reason };
-        members::open(host, record.number, name)?.ok_or_else(missing)
-    };
-    let (facts, view) = (map(MEMBERS)?, map(SETS)?);
-    let known = members::read(host, &facts)?;
+/// A change that can be stored.
+#[derive(Debug)]
+pub struct Change {
+    facts: Facts,
+    view: View,
+    /// What becomes of each that was given.
+    pub patched: Vec<Patched>,
+}
 
-    let now = host.kernel.now();
-    let next = sets.iter().map(|set| match wanted.iter().find(|members| members.id == set.id) {
-        Some(members) => members.prefixes.iter().copied().map(Member::forever).collect(),
-        None => {
-            let members = known.get(&set.id).map_or(&[][..], |known| &known.members);
-            members.iter().filter(|member| member.expires > now).copied().collect()
+impl<'a, K: Kernel> Patch<'a, K> {
+    /// Finishes what a killed command left, and looks at what is live.
+    ///
+    /// # Errors
+    /// [`Error::NothingLive`]; [`Error::Pending`]; what failed.
+    pub fn open(host: &'a Host<'a, K>) -> Result<Self, Error> {
+        let _lock = host.lock("patch")?;
+        check_privileges(host, &host.read_journal()?)?;
+        let Recovered { journal, .. } = recover(host)?;
+        let (Some(state), Some(record)) = (host.open_state()?, journal.active.as_ref()) else {
+            return Err(Error::NothingLive);
+        };
+        refuse_pending(host.kernel, &journal, host.read_state(&state)?)?;
+        let (artifact, _) = read_copy(host, record)?.ok_or(Error::NothingLive)?;
+        let sets = artifact.manifest().sets.clone();
+        let maps = Maps::open(host, record.number)?;
+        let shown = maps.as_ref().map_or(Ok(0), |maps| maps.shown(host.kernel))?;
+        let facts = members::read(host, record)?;
+        let facts = facts.unwrap_or_else(|| Facts::said(&sets, shown));
+        Ok(Self { host, _lock, generation: record.number, sets, facts, maps })
+    }
+
+    /// What is known, by id: groups and workloads that rules name, and those that were
+    /// changed while a rule did.
+    pub fn groups(&self) -> impl Iterator<Item = (u64, &Group)> {
+        self.facts.groups.iter().map(|(id, group)| (*id, group))
+    }
+
+    /// What becomes of it if these have these members, and the others stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::NoSet`]; [`Error::TooManySets`], [`Error::TooManyMembers`],
+    /// [`Error::TwoWorkloads`], [`Error::Barred`]; what failed.
+    pub fn plan(&self, wanted: &[Members]) -> Result<Change, Error> {
+        let mut facts = self.facts.clone();
+        facts.change += 1;
+        let mut patched = Vec::new();
+        for Members { id, prefixes } in wanted {
+            let group = facts.groups.get_mut(id).ok_or(Error::NoSet)?;
+            let after = Group {
+                members: prefixes.clone(),
+                patched: Some(seconds_since_1970()),
+                ..group.clone()
+            };
+            patched.push(Patched {
+                before: std::mem::replace(group, after),
+                members: prefixes.clone(),
+                is_named: self.sets.iter().any(|set| set.id == *id),
+            });
         }
-    });
-    let next = members::view(sets, &next.collect::<Vec<_>>())?;
-    // What is there and not what should be: a command may have been killed.
-    let before = members::read_view(host, &view)?;
-    let mut counts = Vec::new();
-    for Members { id, prefixes } in wanted {
-        let known = known.get(id).cloned().unwrap_or_default();
-        members::change_facts(host.kernel, &facts, *id, &known, prefixes)?;
-        counts.push((known.members.len(), prefixes.iter().collect::<BTreeSet<_>>().len()));
+        let view = match &self.maps {
+            Some(maps) => members::view_of(&self.sets, &facts, maps, self.host.kernel)?,
+            None => View::default(),
+        };
+        Ok(Change { facts, view, patched })
     }
-    members::change_view(host.kernel, &view, &before, &next)?;
-    host.kernel.grace_period().or_doing("wait for running programs to end")?;
-    Ok(Patched { generation: record.number, members: counts })
-}
 
-/// What is said of some addresses is in the tables already.
-fn refuse_barred(set: &RuntimeSet, prefixes: &[Prefix]) -> Result<(), Error> {
-    let inside = |address: &&IpAddr| prefixes.iter().any(|prefix| prefix.has(**address));
-    match set.barred.iter().find(inside) {
-        None => Ok(()),
-        Some(address) => Err(Error::Barred { group: set.name.clone(), address: *address }),
+    /// Makes it so.
+    ///
+    /// # Errors
+    /// [`Error::HalfPatched`]; what failed: nothing changed then.
+    pub fn store(self, change: &Change) -> Result<(), Error> {
+        let (kernel, number) = (self.host.kernel, change.facts.change);
+        let seen = self.maps.as_ref().map(|maps| maps.seen(kernel)).transpose()?;
+        let shown = || {
+            members::write(self.host, self.generation, &change.facts)?;
+            let Some((maps, seen)) = self.maps.as_ref().zip(seen.as_ref()) else { return Ok(()) };
+            maps.show(kernel, seen, &change.view, number)
+        };
+        let Err(error) = shown() else { return Ok(()) };
+        match self.undo(seen.as_ref()) {
+            Ok(()) => Err(error),
+            Err(_) => Err(Error::HalfPatched { error: Box::new(error) }),
+        }
+    }
+
+    /// Programs see what they saw, and that is what is known.
+    fn undo(&self, seen: Option<&View>) -> Result<(), Error> {
+        if let Some((maps, seen)) = self.maps.as_ref().zip(seen) {
+            maps.store(self.host.kernel, &maps.seen(self.host.kernel)?, seen)?;
+        }
+        members::write(self.host, self.generation, &self.facts)
     }
 }

@@ -13,6 +13,7 @@ use crate::error::{Error, OrDoing};
 use crate::follow;
 use crate::host::{Found, Host};
 use crate::journal::{Gate, Journal};
+use crate::members;
 use crate::state::StateWord;
 use crate::status::drift::{self, Drift};
 
@@ -38,6 +39,7 @@ pub(crate) fn recover<K: Kernel>(host: &Host<'_, K>) -> Result<Recovered, Error>
             finish_flip(host, &mut journal, word)?;
             missed = settle(host, &mut journal, &state, word)?;
             bury_dead_gates(host, &mut journal)?;
+            members::finish(host, &journal)?;
         }
         Found::Booted => {
             // What the journal says of gates is about another boot.

@@ -243,17 +243,17 @@ pub struct Subject {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuntimeSet {
-    /// What it is called in every generation: a number of what it stands for.
+    /// What its group is called in every generation: a number of kind and name.
     pub id: u64,
     /// What it is.
     #[serde(default, skip_serializing_if = "SetKind::is_group")]
     pub kind: SetKind,
     /// The name of the group or workload that it stands for.
     pub name: String,
-    /// Prefixes of the group that are no members.
+    /// Addresses of the group that are no members: the exceptions of one reference.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<Prefix>,
-    /// Its members if nobody says otherwise; ascending.
+    /// The group if nobody says otherwise, the exceptions too; ascending.
     pub members: Vec<Prefix>,
     /// Addresses that cannot become members: what is said of them is in the tables.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -280,11 +280,17 @@ impl SetKind {
     }
 }
 
-/// The number of what a run-time set stands for; see [`subject_identity`] for its form.
-pub fn set_identity(kind: SetKind, name: &str, except: &[Prefix]) -> u64 {
+impl RuntimeSet {
+    /// Those of its members that come from one of the group.
+    pub fn part_of(&self, prefix: Prefix) -> Vec<Prefix> {
+        prefix.without(&self.except)
+    }
+}
+
+/// The number of a group or workload; see [`subject_identity`] for its form.
+pub fn group_identity(kind: SetKind, name: &str) -> u64 {
     let kind = if kind.is_group() { "group" } else { "workload" };
-    let except: Vec<_> = except.iter().map(ToString::to_string).collect();
-    subject_identity(&format!("set\0{kind}\0{name}\0{}", except.join("\0")))
+    subject_identity(&format!("set\0{kind}\0{name}"))
 }
 
 /// By what a subject's connections are told from those of others, in every generation:

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use policyc_base::{EntityId, OriginTable, PrimaryMap};
-use policyc_bpf::manifest::{SetKind, set_identity, subject_identity};
+use policyc_bpf::manifest::{SetKind, group_identity, subject_identity};
 use policyc_bpf::{
     AttachHint, Cost, Decision, Digest, Direction, EventField, EventFieldKind, EventSpec, Limit,
     Manifest, Outcome, ProgramEntry, Reason as BpfReason, RuntimeSet, Source, Subject, SubjectKind,
@@ -158,13 +158,13 @@ fn runtime_set(set: &SetMembers, inventory: &Inventory) -> RuntimeSet {
             SetKind::Workload { labels: labels_number(inventory, name).unwrap_or_default() }
         }
     };
-    let (name, except) = (set.set.name(), prefixes(set.set.except()));
+    let name = set.set.name();
     RuntimeSet {
-        id: set_identity(kind, name, &except),
+        id: group_identity(kind, name),
         kind,
         name: name.to_owned(),
-        except,
-        members: prefixes(&set.members),
+        except: prefixes(set.set.except()),
+        members: prefixes(&set.set.whole().members(inventory).unwrap_or_default()),
         barred: set.barred.clone(),
     }
 }

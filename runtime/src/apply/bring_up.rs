@@ -19,6 +19,7 @@ use crate::gate::{self, GateMaps, Scope};
 use crate::generation::Generation;
 use crate::host::Host;
 use crate::journal::{HeldBy, Journal, Record};
+use crate::members;
 use crate::point::{Mechanism, Point};
 use crate::restore::{ARTIFACT, BINDINGS};
 
@@ -84,7 +85,8 @@ impl<K: Kernel> BringUp<'_, K> {
         self.host.write_journal(journal)
     }
 
-    /// Copies of artifact and bindings, to be applied again after boot.
+    /// Copies of artifact and bindings, to be applied again after boot, and what is known
+    /// of groups that change.
     fn copy_sources(&self) -> Result<(), Error> {
         let copy = self.host.dirs.copy(self.record.number);
         let artifact = self.artifact.to_bytes().map_err(|e| Error::Artifact(e.to_string()))?;
@@ -92,7 +94,8 @@ impl<K: Kernel> BringUp<'_, K> {
             serde_json::to_vec_pretty(self.bindings).map_err(|e| Error::Artifact(e.to_string()))?;
         let write = |name, bytes: &[u8]| self.host.kernel.write_file(&copy.join(name), bytes);
         write(ARTIFACT, &artifact).or_doing("copy the artifact")?;
-        write(BINDINGS, &bindings).or_doing("copy the bindings")
+        write(BINDINGS, &bindings).or_doing("copy the bindings")?;
+        members::write(self.host, self.record.number, &self.plan.members.facts)
     }
 
     fn pin(&self) -> Result<(), Error> {

@@ -68,6 +68,9 @@ pub struct Outcome {
     /// Where something was judged and nothing is any more; with a pending
     /// confirmation, nothing will be.
     pub left: Vec<Point>,
+    /// Groups and workloads whose members had been patched, and begin with the artifact's:
+    /// it says something else of them than the one before.
+    pub replaced: Vec<String>,
     /// How long it waits for its confirmation.
     pub confirm_within: Option<Duration>,
     /// What became of connections that existed, if they were to be adopted.
@@ -229,6 +232,6 @@ fn clean_up<K: Kernel>(
     retire(host, &mut journal)
 }
 
-fn seconds_since_1970() -> u64 {
+pub(crate) fn seconds_since_1970() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -1,7 +1,6 @@
 //! Which gates a generation uses: those that exist, and those to be made.
 
 use policyc_bpf::Artifact;
-use policyc_bpf::sets::Member;
 use policyc_sys::Kernel;
 
 use super::resolve::Wanted;
@@ -10,6 +9,7 @@ use crate::audit::Audit;
 use crate::error::Error;
 use crate::host::Host;
 use crate::journal::{Gate, HeldBy, Home, Journal, Judged, Record};
+use crate::members::Beginning;
 use crate::point::{Mechanism, Point};
 use crate::state::Parity;
 use crate::status::drift;
@@ -26,8 +26,8 @@ pub(super) struct Plan {
     pub(super) home: Home,
     /// What is audited, and stays so.
     pub(super) audits: Vec<Audit>,
-    /// The members of its run-time sets, by number.
-    pub(super) members: Vec<Vec<Member>>,
+    /// The members of its run-time sets.
+    pub(super) members: Beginning,
 }
 
 /// A gate, and what it will run.
@@ -51,7 +51,7 @@ pub(super) fn plan(journal: &Journal, wanted: Vec<Wanted>, home: Home) -> Plan {
     gates.sort_by_key(|gate| gate.id);
     let outgoing = journal.gates.iter().map(|gate| gate.id);
     let outgoing = outgoing.filter(|id| gates.iter().all(|gate| gate.id != *id)).collect();
-    let (audits, members) = (journal.audits.clone(), Vec::new());
+    let (audits, members) = (journal.audits.clone(), Beginning::default());
     Plan { number: journal.last_number + 1, gates, outgoing, home, audits, members }
 }
 
@@ -59,7 +59,8 @@ pub(super) fn plan(journal: &Journal, wanted: Vec<Wanted>, home: Home) -> Plan {
 pub(super) fn plan_more(journal: &Journal, wanted: Vec<Wanted>, number: u64) -> Plan {
     let ids = journal.free_ids();
     let gates = ids.zip(wanted).map(|(id, wanted)| PlannedGate { id, exists: false, wanted });
-    let (home, audits, members) = (journal.home.clone(), journal.audits.clone(), Vec::new());
+    let (home, audits) = (journal.home.clone(), journal.audits.clone());
+    let members = Beginning::default();
     Plan { number, gates: gates.collect(), outgoing: Vec::new(), home, audits, members }
 }
 
@@ -158,6 +159,7 @@ impl Plan {
             new_gates: self.gates.iter().filter(|gate| !gate.exists).count(),
             old_gates: self.outgoing.len(),
             left: left.cloned().collect(),
+            replaced: self.members.replaced.clone(),
             confirm_within: options.confirm,
             adopted: None,
         }

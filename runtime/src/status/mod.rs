@@ -6,6 +6,7 @@ pub(crate) mod drift;
 use std::time::Duration;
 
 use policyc_bpf::Digest;
+use policyc_bpf::manifest::RuntimeSet;
 use policyc_sys::Kernel;
 
 use crate::apply::unjudged;
@@ -13,6 +14,7 @@ use crate::audit::{self, Audited};
 use crate::error::Error;
 use crate::host::Host;
 use crate::journal::{Gate, Journal, Record};
+use crate::members::{self, Group};
 use crate::point::{Mechanism, Point};
 use crate::restore::read_copy;
 
@@ -51,6 +53,8 @@ pub struct Live {
     pub unjudged: Vec<(Point, Option<String>)>,
     /// What is audited, and for how much longer.
     pub audits: Vec<(Audited, Duration)>,
+    /// Groups and workloads whose addresses change, by name.
+    pub groups: Vec<Followed>,
     /// Packets by decision; empty if the artifact does not count.
     pub counters: Vec<Counter>,
 }
@@ -73,6 +77,15 @@ pub struct GateStatus {
     pub program: String,
     /// What is not as it was put.
     pub drift: Option<Drift>,
+}
+
+/// A group or workload whose addresses change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Followed {
+    /// What is known of it.
+    pub group: Group,
+    /// Whether a rule of what is live names it.
+    pub is_named: bool,
 }
 
 impl Live {
@@ -102,6 +115,10 @@ pub fn status<K: Kernel>(host: &Host<'_, K>) -> Result<Status, Error> {
     let missed = word.deadline().is_some() && deadline.is_none();
     let used = |gate: &Gate| journal.generations().any(|record| record.uses(gate.id));
     let stray = !journal.gates.iter().all(used);
+    // Members that cannot be read are no reason to show nothing.
+    let is_patching = journal
+        .generation(active)
+        .is_some_and(|record| members::is_unfinished(host, record).unwrap_or_default());
     let leftover = journal.previous.is_some() && word.deadline().is_none();
     Ok(Status {
         live: live.map(|live| Live {
@@ -114,6 +131,7 @@ pub fn status<K: Kernel>(host: &Host<'_, K>) -> Result<Status, Error> {
             || journal.adopting.is_some()
             || missed
             || leftover
+            || is_patching
             || stray,
     })
 }
@@ -147,8 +165,11 @@ fn live_generation<K: Kernel>(
     let points: Vec<&Point> = gates.iter().filter_map(|gate| gate.point.as_ref()).collect();
     // Without a copy that can be read, nothing says what was bound.
     let copy = read_copy(host, record).ok().flatten();
-    let unjudged = copy.map(|(artifact, bindings)| unjudged(host, &artifact, &bindings, &points));
+    let unjudged =
+        copy.as_ref().map(|(artifact, bindings)| unjudged(host, artifact, bindings, &points));
+    let sets = copy.as_ref().map_or(&[][..], |(artifact, _)| &artifact.manifest().sets);
     Ok(Live {
+        groups: followed(host, record, sets),
         unjudged: unjudged.unwrap_or_default(),
         generation: record.number,
         hash: record.hash,
@@ -159,6 +180,17 @@ fn live_generation<K: Kernel>(
         audits: audit::left(journal, host.kernel.now()),
         counters: counters::read(host, record.number)?,
     })
+}
+
+fn followed<K: Kernel>(host: &Host<'_, K>, record: &Record, sets: &[RuntimeSet]) -> Vec<Followed> {
+    let facts = members::read(host, record).ok().flatten().unwrap_or_default();
+    let groups = facts
+        .groups
+        .into_iter()
+        .map(|(id, group)| Followed { is_named: sets.iter().any(|set| set.id == id), group });
+    let mut groups: Vec<_> = groups.collect();
+    groups.sort_by(|a, b| a.group.name.cmp(&b.group.name));
+    groups
 }
 
 fn is_generic_xdp<K: Kernel>(host: &Host<'_, K>, point: &Point) -> bool {

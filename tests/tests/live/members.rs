@@ -106,6 +106,49 @@ fn the_verdict_follows_without_another_program() {
 }
 
 #[test]
+fn what_was_patched_outlives_other_exceptions_and_is_shown() {
+    let name = "members::what_was_patched_outlives_other_exceptions_and_is_shown";
+    let Some(lab) = Lab::new(name) else { return };
+    let apply_but = |except: &str| {
+        let (file, to) = (lab.file("a.policyc"), lab.file("bindings.yaml"));
+        let policy = POLICY.replace("[10.77.0.0/31]", except);
+        let policies = [policy, group("friends", "'::/0', 0.0.0.0/0"), group("foes", "")].concat();
+        save(&artifact("a", &policies, INVENTORY), &file);
+        let bindings = "- subject: demo/right\n  attach: {netns: {path: RIGHT}}\n";
+        fs::write(&to, bindings_text(&lab, bindings)).expect("a file");
+        lab.says(["apply".as_ref(), file.as_os_str(), "--bindings".as_ref(), to.as_os_str()])
+    };
+    apply_but("[10.77.0.0/31]");
+    let file = lab.file("groups.yaml");
+    fs::write(&file, group("foes", "10.0.0.0/8, '::/0'")).expect("a file");
+    let given = ["patch".as_ref(), "-i".as_ref(), file.as_os_str()];
+    let dry = lab.says([&given[..], &["--dry-run".as_ref()]].concat());
+    let expected = "generation 1, where nothing was changed\n  foes: 2 members, 0 before\n    \
+                    + 10.0.0.0/8\n    + ::/0\n";
+    assert_eq!(dry, expected);
+    assert_eq!(answers(&lab), [true, true]);
+    let status = || lab.says(["status"]);
+    assert!(status().contains("groups that change\n  foes: 0 members, as built\n"), "{}", status());
+
+    let json = lab.says([&given[..], &["-o".as_ref(), "json".as_ref()]].concat());
+    let json: serde_json::Value = serde_json::from_str(&json).expect("a document");
+    assert_eq!((&json["dry_run"], &json["groups"][0]["name"]), (&false.into(), &"foes".into()));
+    assert_eq!(json["groups"][0]["added"], serde_json::json!(["10.0.0.0/8", "::/0"]));
+    assert_eq!(answers(&lab), [true, false]);
+    assert!(status().contains("  foes: 2 members, patched 2"), "{}", status());
+    let json = lab.says(["status", "-o", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("a document");
+    assert_eq!(json["live"]["groups"][0]["members"], 2);
+
+    apply_but("['fd77::/64']");
+    assert_eq!(answers(&lab), [false, true]);
+    let said = apply_but("['fd77::/64', 10.77.0.1/32]");
+    assert_eq!((answers(&lab), said.contains("members of the build")), ([true, true], false));
+    patch(&lab, &group("friends", ""));
+    assert_eq!(answers(&lab), [false, false]);
+}
+
+#[test]
 fn what_cannot_be_followed_is_refused() {
     let Some(lab) = Lab::new("members::what_cannot_be_followed_is_refused") else { return };
     let file = lab.file("groups.yaml");

@@ -1,9 +1,9 @@
 //! Run-time sets as maps hold them: which prefixes are in which set.
 //!
-//! Two maps. `members` holds facts under stable ids: this prefix is in the set of this
-//! id, until then. `sets` is the view of one generation, a trie: for each prefix of some
-//! set the numbers that this generation gives to all sets around it, so that one lookup
-//! answers. The view is made of the facts; nothing reads it back.
+//! Two maps. `sets` is the view of one generation, a trie: for each prefix of some set
+//! the numbers that this generation gives to all sets around it, so that one lookup
+//! answers. `members` says which change of the groups' members the view shows, and holds
+//! what was learnt besides and ends: this prefix is in the group of this id, until then.
 //!
 //! Guarantees: an address has the longest prefix around it, and with it every set whose
 //! prefix contains it. No prefix has more than [`MOST`] sets: a view with more is an
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 pub use prefix::{NotAPrefix, Prefix};
 
-/// Name of the map of the facts.
+/// Name of the map beside the view.
 pub const MEMBERS: &str = "members";
 /// Name of the map of the view.
 pub const SETS: &str = "sets";
@@ -33,8 +33,10 @@ pub const ROOM: u32 = 1 << 16;
 pub const KEY: usize = 24;
 /// Bytes of a value of `sets`: an entry for each set, then zeros.
 pub const VALUE: usize = 8 * MOST;
-/// Bytes of a key of `members`: the id of a set, then a key of `sets`.
+/// Bytes of a key of `members`: the id of a group, then a key of `sets`.
 pub const FACT: usize = 8 + KEY;
+/// The key of `members` whose value is the number of the change that the view shows.
+pub const SHOWN: [u8; FACT] = [0; FACT];
 /// Bits of a key of `sets` that no key has more of.
 pub const KEY_BITS: u32 = 160;
 /// The end of what has no end, in nanoseconds of `CLOCK_MONOTONIC`.
@@ -154,24 +156,22 @@ impl View {
 
 /// The key of a fact in `members`.
 pub fn fact(id: u64, prefix: Prefix) -> [u8; FACT] {
-    join(id, prefix.key())
+    let mut fact = [0; FACT];
+    fact[..8].copy_from_slice(&id.to_ne_bytes());
+    fact[8..].copy_from_slice(&prefix.key());
+    fact
 }
 
-/// The key in `members` that every set has, whatever its members: its value is the
-/// number of what the artifact said of them, see [`digest`].
-pub fn marker(id: u64) -> [u8; FACT] {
-    join(id, [0; KEY])
-}
-
-/// The set and the prefix of a key of `members`; no prefix for a marker.
+/// The group and the prefix of a key of `members`; none for [`SHOWN`].
 ///
 /// # Errors
 /// It is not one.
-pub fn read_fact(key: &[u8]) -> Result<(u64, Option<Prefix>), NotAPrefix> {
+pub fn read_fact(key: &[u8]) -> Result<Option<(u64, Prefix)>, NotAPrefix> {
+    if key == SHOWN {
+        return Ok(None);
+    }
     let (id, key) = key.split_first_chunk().ok_or(NotAPrefix)?;
-    let is_marker = key.iter().all(|byte| *byte == 0);
-    let prefix = if is_marker { None } else { Some(Prefix::from_key(key)?) };
-    Ok((u64::from_ne_bytes(*id), prefix))
+    Ok(Some((u64::from_ne_bytes(*id), Prefix::from_key(key)?)))
 }
 
 /// A number of a list of members that another list does not have.
@@ -180,13 +180,6 @@ pub fn digest(members: &[Prefix]) -> u64 {
     let parts: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
     let digest = crate::artifact::Digest::of(&parts).0;
     digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
-}
-
-fn join(id: u64, key: [u8; KEY]) -> [u8; FACT] {
-    let mut fact = [0; FACT];
-    fact[..8].copy_from_slice(&id.to_ne_bytes());
-    fact[8..].copy_from_slice(&key);
-    fact
 }
 
 /// An entry of a value.

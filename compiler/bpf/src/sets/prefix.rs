@@ -51,6 +51,36 @@ impl Prefix {
         self.contains(Self { address, length: width(address) })
     }
 
+    /// The fewest prefixes of its addresses that are in none of these; ascending.
+    pub fn without(self, except: &[Self]) -> Vec<Self> {
+        if except.iter().any(|hole| hole.contains(self)) {
+            return Vec::new();
+        }
+        let inside: Vec<Self> =
+            except.iter().copied().filter(|hole| self.contains(*hole)).collect();
+        if inside.is_empty() {
+            return vec![self];
+        }
+        // What is inside is longer, so there are halves.
+        self.halves().into_iter().flat_map(|half| half.without(&inside)).collect()
+    }
+
+    /// Those that are one bit longer; none if that cannot be.
+    fn halves(self) -> Vec<Self> {
+        let bit = u32::from(width(self.address)).saturating_sub(u32::from(self.length) + 1);
+        let second = match self.address {
+            IpAddr::V4(v4) => {
+                1_u32.checked_shl(bit).map(|bit| IpAddr::from((u32::from(v4) | bit).to_be_bytes()))
+            }
+            IpAddr::V6(v6) => 1_u128
+                .checked_shl(bit)
+                .map(|bit| IpAddr::from((u128::from(v6) | bit).to_be_bytes())),
+        };
+        let length = self.length.saturating_add(1);
+        let halves = [Some(self.address), second].into_iter().flatten();
+        halves.filter_map(|address| Self::new(address, length).ok()).collect()
+    }
+
     /// Its key in a trie.
     pub fn key(&self) -> [u8; KEY] {
         let mut key = [0; KEY];

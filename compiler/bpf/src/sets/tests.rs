@@ -16,11 +16,34 @@ fn keys_read_back() {
         let prefix = prefix(text);
         assert_eq!(prefix.to_string(), text);
         assert_eq!(Prefix::from_key(&prefix.key()), Ok(prefix));
-        assert_eq!(read_fact(&fact(7, prefix)), Ok((7, Some(prefix))));
+        assert_eq!(read_fact(&fact(7, prefix)), Ok(Some((7, prefix))));
     }
-    assert_eq!(read_fact(&marker(7)), Ok((7, None)));
+    assert_eq!(read_fact(&SHOWN), Ok(None));
     for wrong in ["10.0.0.1/8", "10.0.0.0/33", "10.0.0.0", "::1/0", "x/3", "::/129", ""] {
         assert_eq!(wrong.parse::<Prefix>(), Err(NotAPrefix), "{wrong}");
+    }
+}
+
+#[test]
+fn what_is_left_of_a_prefix_is_the_fewest_others() {
+    for (whole, except, left) in [
+        ("10.0.0.0/8", "", "10.0.0.0/8"),
+        ("10.0.0.0/8", "11.0.0.0/8 ::/0", "10.0.0.0/8"),
+        ("10.0.0.0/8", "10.0.0.0/8", ""),
+        ("10.0.0.0/8", "0.0.0.0/0", ""),
+        ("10.0.0.0/30", "10.0.0.1/32", "10.0.0.0/32 10.0.0.2/31"),
+        ("10.0.0.0/30", "10.0.0.1/32 10.0.0.2/31", "10.0.0.0/32"),
+        ("10.0.0.0/31", "10.0.0.0/32 10.0.0.1/32", ""),
+        ("0.0.0.0/0", "128.0.0.0/1", "0.0.0.0/1"),
+        ("::/0", "8000::/1 10.0.0.0/8", "::/1"),
+        ("2001:db8::/126", "2001:db8::2/128", "2001:db8::/127 2001:db8::3/128"),
+    ] {
+        let prefixes = |text: &str| text.split_whitespace().map(prefix).collect::<Vec<_>>();
+        assert_eq!(
+            prefix(whole).without(&prefixes(except)),
+            prefixes(left),
+            "{whole} but {except}"
+        );
     }
 }
 
@@ -94,6 +117,21 @@ fn expected(sets: &[Vec<Member>], address: IpAddr) -> Vec<u64> {
 }
 
 proptest! {
+    /// What is left are the addresses that are in none.
+    #[test]
+    fn what_is_left_has_no_exception(
+        whole in prop::sample::select(PREFIXES.to_vec()),
+        except in subsequence(PREFIXES.to_vec(), 0..4),
+    ) {
+        let except: Vec<_> = except.into_iter().map(prefix).collect();
+        let left = prefix(whole).without(&except);
+        for address in ADDRESSES.map(|text| text.parse::<IpAddr>().unwrap()) {
+            let expected =
+                prefix(whole).has(address) && !except.iter().any(|hole| hole.has(address));
+            prop_assert_eq!(left.iter().filter(|part| part.has(address)).count(), usize::from(expected));
+        }
+    }
+
     /// At every step from one view to another an address is in the sets of the one or of
     /// the other.
     #[test]

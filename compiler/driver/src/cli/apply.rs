@@ -75,6 +75,10 @@ fn summary(artifact: &Artifact, outcome: &Outcome, not_local: &[String]) -> Stri
     for point in &outcome.left {
         let _ = writeln!(text, "  no longer judged: {point}");
     }
+    for group in &outcome.replaced {
+        let _ =
+            writeln!(text, "  patched, and built anew since: {group} has the members of the build");
+    }
     text.push_str(&live::adopted(outcome.adopted.as_ref()));
     if let Some(within) = outcome.confirm_within {
         let seconds = within.as_secs();

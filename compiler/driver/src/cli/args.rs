@@ -79,6 +79,7 @@ pub enum Command {
     Attach(AttachArgs),
     /// Change the addresses of groups and workloads that are live, without another program.
     #[command(after_help = "Examples:\n  policyc patch -i groups.yaml\n  \
+                            policyc patch -i groups.yaml --dry-run -o json\n  \
                             kubectl get ciliumcidrgroups -o yaml | policyc patch -i -")]
     Patch(PatchArgs),
     /// Show what is live, since when, and whether it is still as it was applied.
@@ -481,6 +482,12 @@ pub struct PatchArgs {
     /// Also read the folders in folders.
     #[arg(short = 'R', long)]
     pub recursive: bool,
+    /// Say what would change, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How to print what changed.
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
     /// Where the runtime keeps its state.
     #[command(flatten)]
     pub state: StateArgs,

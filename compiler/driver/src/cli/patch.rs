@@ -1,18 +1,17 @@
 //! `policyc patch`
 //!
-//! What groups and workloads come to as members of run-time sets is computed here; the runtime makes
-//! it so.
+//! What the members of groups and workloads are is computed here; the runtime makes it so.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use ipnet::IpNet;
-use policyc_bpf::manifest::{RuntimeSet, SetKind};
+use policyc_bpf::manifest::SetKind;
 use policyc_bpf::sets::Prefix;
 use policyc_codegen::lower::set_tables::prefixes;
 use policyc_policy::inventory::{self, Inventory};
 use policyc_policy::network;
-use policyc_runtime::{self as runtime, Host, Members, Patched};
+use policyc_runtime::{Group, Host, Members, Patch, Patched};
 use policyc_sys::kernel::RealKernel;
 
 use super::args::{FailOn, PatchArgs};
@@ -30,49 +29,47 @@ pub(super) fn run(args: &PatchArgs) -> Result<Status, Error> {
     }
     let dirs = args.state.dirs()?;
     let host = Host { kernel: &RealKernel, dirs: &dirs };
-    let last = runtime::last_applied(&host).map_err(|error| live::failed(&error))?;
-    let Some((artifact, _)) = last else {
-        return Err(live::failed(&runtime::Error::NothingLive));
-    };
-    let sets = &artifact.manifest().sets;
-    let mut changed = Vec::new();
-    for set in sets {
-        changed.extend(members(set, &given)?.map(|members| (set, members)));
+    let patch = Patch::open(&host).map_err(|error| live::failed(&error))?;
+    let mut wanted = Vec::new();
+    for (id, group) in patch.groups() {
+        wanted.extend(members(group, &given)?.map(|prefixes| Members { id, prefixes }));
     }
-    if changed.is_empty() {
-        return Err(Error::Message(nothing_to_change(sets)));
+    if wanted.is_empty() {
+        let known: Vec<_> = patch.groups().map(|(_, group)| group.name.as_str()).collect();
+        return Err(Error::Message(nothing_to_change(known)));
     }
-    let wanted: Vec<_> = changed
-        .iter()
-        .map(|(set, prefixes)| Members { id: set.id, prefixes: prefixes.clone() })
-        .collect();
-    let patched = runtime::patch(&host, &wanted).map_err(|error| live::failed(&error))?;
-    let names: Vec<_> = changed.iter().map(|(set, _)| *set).collect();
-    output::print(&text(&names, &patched))?;
+    let change = patch.plan(&wanted).map_err(|error| live::failed(&error))?;
+    let generation = patch.generation;
+    if !args.dry_run {
+        patch.store(&change).map_err(|error| live::failed(&error))?;
+    }
+    let patched = &change.patched;
+    output::print(&match args.output {
+        Format::Text => text(generation, args.dry_run, patched),
+        Format::Json => json(generation, args.dry_run, patched),
+    })?;
     Ok(Status::Clean)
 }
 
-/// The members of a set, if its group or workload is given.
+/// The members of a group or workload, if it is given.
 ///
 /// # Errors
 /// A workload is not what it was when policy was built.
-fn members(set: &RuntimeSet, given: &Inventory) -> Result<Option<Vec<Prefix>>, Error> {
-    let SetKind::Workload { labels } = set.kind else {
-        let except = set.except.iter().filter_map(|prefix| prefix.to_string().parse().ok());
-        let (name, except) = (set.name.clone(), except.collect());
-        let members = network::RuntimeSet::Group { name, except }.members(given);
-        return Ok(members.map(|members| prefixes(&members)));
+fn members(group: &Group, given: &Inventory) -> Result<Option<Vec<Prefix>>, Error> {
+    let SetKind::Workload { labels } = group.kind else {
+        let set = network::RuntimeSet::Group { name: group.name.clone(), except: Vec::new() };
+        return Ok(set.members(given).map(|members| prefixes(&members)));
     };
-    let Some(number) = manifest::labels_number(given, &set.name) else { return Ok(None) };
+    let Some(number) = manifest::labels_number(given, &group.name) else { return Ok(None) };
     if number != labels {
         let help = "build with the inventory as it is now, and apply";
         let message =
-            format!("`{}` has other labels or ports than when policy was built", set.name);
+            format!("`{}` has other labels or ports than when policy was built", group.name);
         return Err(Error::Message(format!("{message}\n  help: {help}")));
     }
     // Whoever has its labels and ports is one of it.
     let alike = given.workloads.values().filter(|workload| {
-        let is_itself = workload.name == set.name;
+        let is_itself = workload.name == group.name;
         let is_another = workload.dynamic && !is_itself;
         !is_another && manifest::labels_number(given, &workload.name) == Some(labels)
     });
@@ -81,27 +78,69 @@ fn members(set: &RuntimeSet, given: &Inventory) -> Result<Option<Vec<Prefix>>, E
     Ok(Some(prefixes(&addresses.into_iter().collect::<Vec<_>>())))
 }
 
-fn nothing_to_change(sets: &[RuntimeSet]) -> String {
-    let known: BTreeSet<_> = sets.iter().map(|set| format!("`{}`", set.name)).collect();
+fn nothing_to_change(mut known: Vec<&str>) -> String {
+    known.sort_unstable();
     if known.is_empty() {
         return "what is live follows no group and no workload\n  help: give it the annotation \
                 `policyc.io/dynamic: \"true\"`, and build and apply again"
             .to_owned();
     }
-    let known = known.into_iter().collect::<Vec<_>>().join(", ");
+    let known = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     format!("what is live follows nothing of what is given\n  help: it follows {known}")
 }
 
-fn text(sets: &[&RuntimeSet], patched: &Patched) -> String {
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    let _ = writeln!(text, "generation {}", patched.generation);
-    for (set, (before, after)) in sets.iter().zip(&patched.members) {
-        let except: Vec<_> = set.except.iter().map(ToString::to_string).collect();
-        let but =
-            if except.is_empty() { String::new() } else { format!(" but {}", except.join(" ")) };
-        let after = plural(*after, "member");
-        let _ = writeln!(text, "  {}{but}: {after}, {before} before", set.name);
+/// Prefixes of a group that are shown, before it is said how many more there are.
+const SHOWN: usize = 20;
+
+fn text(generation: u64, is_dry: bool, patched: &[Patched]) -> String {
+    let would = if is_dry { ", where nothing was changed" } else { "" };
+    let mut text = format!("generation {generation}{would}\n");
+    for one in patched {
+        let (name, before) = (&one.before.name, one.before.members.len());
+        let after = plural(one.members.len(), "member");
+        let unnamed = if one.is_named { "" } else { "; no rule names it now" };
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {name}: {after}, {before} before{unnamed}");
+        let (comes, goes) = one.difference();
+        let lines = comes.iter().map(|prefix| ('+', prefix));
+        let lines: Vec<_> = lines.chain(goes.iter().map(|prefix| ('-', prefix))).collect();
+        for (sign, prefix) in lines.iter().take(SHOWN).filter(|_| is_dry) {
+            let _ = writeln!(text, "    {sign} {prefix}");
+        }
+        if is_dry && lines.len() > SHOWN {
+            let _ = writeln!(text, "    and {} more", lines.len() - SHOWN);
+        }
     }
     text
+}
+
+fn json(generation: u64, is_dry: bool, patched: &[Patched]) -> String {
+    let groups = patched.iter().map(|one| {
+        let (comes, goes) = one.difference();
+        serde_json::json!({
+            "kind": kind_name(one.before.kind),
+            "name": one.before.name,
+            "named": one.is_named,
+            "before": one.before.members.len(),
+            "after": one.members.len(),
+            "added": comes,
+            "removed": goes,
+        })
+    });
+    let document = serde_json::json!({
+        "version": 1,
+        "generation": generation,
+        "dry_run": is_dry,
+        "groups": groups.collect::<Vec<_>>(),
+    });
+    // INVARIANT: plain strings and numbers always serialise.
+    format!("{}\n", serde_json::to_string_pretty(&document).unwrap_or_default())
+}
+
+/// What a group is called in documents.
+pub(super) const fn kind_name(kind: SetKind) -> &'static str {
+    match kind {
+        SetKind::Group => "group",
+        SetKind::Workload { .. } => "workload",
+    }
 }

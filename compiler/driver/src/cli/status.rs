@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
 use policyc_bpf::{Artifact, Judges, Manifest, Verdict};
-use policyc_runtime::{self as runtime, Host, Live, Status as HostStatus};
+use policyc_runtime::{self as runtime, Followed, Host, Live, Status as HostStatus};
 use policyc_sys::kernel::RealKernel;
 use serde::Serialize;
 
 use super::args::StatusArgs;
-use super::{Error, Status, audit, live, output};
+use super::{Error, Status, audit, live, output, patch};
 use crate::observe::utc;
-use crate::render::Format;
+use crate::render::{Format, plural};
 
 pub(super) fn run(args: &StatusArgs) -> Result<Status, Error> {
     let dirs = args.state.dirs()?;
@@ -88,6 +88,7 @@ fn write_live(text: &mut String, live: &Live, manifest: Option<&Manifest>) -> st
     if !live.unjudged.is_empty() {
         writeln!(text, "  help: `policyc attach`, or apply again")?;
     }
+    write_groups(text, &live.groups)?;
     let counted: Vec<_> = live.counters.iter().filter(|c| c.packets > 0).collect();
     if !counted.is_empty() {
         writeln!(text, "decisions")?;
@@ -100,6 +101,23 @@ fn write_live(text: &mut String, live: &Live, manifest: Option<&Manifest>) -> st
             let (packets, bytes) = (counter.packets, counter.bytes);
             writeln!(text, "  {packets:>10} packets {bytes:>12} bytes  {words}")?;
         }
+    }
+    Ok(())
+}
+
+/// Groups and workloads whose addresses change.
+fn write_groups(text: &mut String, groups: &[Followed]) -> std::fmt::Result {
+    if !groups.is_empty() {
+        writeln!(text, "groups that change")?;
+    }
+    for Followed { group, is_named } in groups {
+        let members = plural(group.members.len(), "member");
+        let since = match group.patched {
+            Some(at) => format!("patched {}", utc(UNIX_EPOCH + Duration::from_secs(at))),
+            None => "as built".to_owned(),
+        };
+        let unnamed = if *is_named { "" } else { "; no rule names it" };
+        writeln!(text, "  {}: {members}, {since}{unnamed}", group.name)?;
     }
     Ok(())
 }
@@ -160,6 +178,15 @@ fn json(status: &HostStatus, manifest: Option<&Manifest>) -> String {
         let unjudged = live.unjudged.iter().map(
             |(point, subject)| serde_json::json!({"point": point.to_string(), "subject": subject}),
         );
+        let groups = live.groups.iter().map(|Followed { group, is_named }| {
+            serde_json::json!({
+                "kind": patch::kind_name(group.kind),
+                "name": group.name,
+                "named": is_named,
+                "members": group.members.len(),
+                "patched": group.patched.map(|at| utc(UNIX_EPOCH + Duration::from_secs(at))),
+            })
+        });
         let counters = live.counters.iter().map(|counter| {
             serde_json::json!({
                 "decision": counter.decision,
@@ -178,6 +205,7 @@ fn json(status: &HostStatus, manifest: Option<&Manifest>) -> String {
             "audits": audit::values(&live.audits),
             "unjudged": unjudged.collect::<Vec<_>>(),
             "gates": gates.collect::<Vec<_>>(),
+            "groups": groups.collect::<Vec<_>>(),
             "counters": counters.collect::<Vec<_>>(),
         })
     });

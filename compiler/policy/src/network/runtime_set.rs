@@ -68,6 +68,15 @@ impl RuntimeSet {
         }
     }
 
+    /// The same without exceptions.
+    #[must_use]
+    pub fn whole(&self) -> Self {
+        match self {
+            Self::Group { name, .. } => Self::Group { name: name.clone(), except: Vec::new() },
+            Self::Workload(name) => Self::Workload(name.clone()),
+        }
+    }
+
     /// Its members in an inventory: apart from each other, ascending, and as few as can
     /// be. `None` if the group or workload is not in it.
     pub fn members(&self, inventory: &Inventory) -> Option<Vec<IpNet>> {

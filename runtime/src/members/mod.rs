@@ -1,0 +1,177 @@
+//! The members of run-time sets: what is known of groups and workloads, carried from
+//! generation to generation.
+//!
+//! Guarantees: a new generation begins with what the live one knows, unless its artifact
+//! says something else of a group than the one before said: then it is taken at its
+//! word, and that is told if somebody had changed the group. A group that no rule names
+//! is known as long as nobody says something else of it.
+//! Does not know: who says what the members are.
+
+mod maps;
+
+use std::collections::BTreeMap;
+
+use policyc_bpf::Artifact;
+use policyc_bpf::manifest::{RuntimeSet, SetKind};
+use policyc_bpf::sets::{Member, Prefix, digest};
+use policyc_sys::Kernel;
+use serde::{Deserialize, Serialize};
+
+use maps::view;
+pub(crate) use maps::{Maps, fill, finish, is_unfinished, of as view_of};
+
+use crate::error::{Error, OrDoing};
+use crate::host::Host;
+use crate::journal::{Journal, Record};
+
+/// File name in the copy of a generation.
+pub(crate) const FILE: &str = "members.json";
+/// The format that this release reads and writes.
+const FORMAT: u32 = 1;
+
+/// What is known of the groups and workloads whose addresses change.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Facts {
+    format: u32,
+    /// Counts changes. The maps say which of them they show.
+    pub(crate) change: u64,
+    /// By their ids.
+    pub(crate) groups: BTreeMap<u64, Group>,
+}
+
+/// What is known of a group, or of a workload whose addresses change.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Group {
+    /// Its kind.
+    pub kind: SetKind,
+    /// Its name.
+    pub name: String,
+    /// A number of what the last artifact that names it said of it.
+    pub(crate) said: u64,
+    /// Its members, with those that some rule leaves out; ascending.
+    pub members: Vec<Prefix>,
+    /// When a patch was stored that made it so, in seconds since 1970; `None` if it is
+    /// what the artifact said.
+    pub patched: Option<u64>,
+}
+
+/// With what a generation begins.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Beginning {
+    pub(crate) facts: Facts,
+    /// What was learnt besides, and ends: the group and the member.
+    pub(crate) learnt: Vec<(u64, Member)>,
+    /// The names of groups that had been patched, and of which the artifact says
+    /// something else.
+    pub(crate) replaced: Vec<String>,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self { format: FORMAT, change: 0, groups: BTreeMap::new() }
+    }
+}
+
+impl Facts {
+    /// What an artifact says, as this change.
+    pub(crate) fn said(sets: &[RuntimeSet], change: u64) -> Self {
+        let groups = sets.iter().map(|set| (set.id, Group::said(set))).collect();
+        Self { format: FORMAT, change, groups }
+    }
+
+    /// The members of each set; with what was learnt of their groups.
+    pub(crate) fn members(
+        &self,
+        sets: &[RuntimeSet],
+        learnt: &[(u64, Member)],
+    ) -> Vec<Vec<Member>> {
+        let of = |set: &RuntimeSet| {
+            let group = self.groups.get(&set.id).map_or(&[][..], |group| &group.members);
+            let learnt = learnt.iter().filter(|(id, _)| *id == set.id).map(|(_, member)| *member);
+            let all = group.iter().copied().map(Member::forever).chain(learnt);
+            let parts = all.flat_map(|member| {
+                let parts = set.part_of(member.prefix).into_iter();
+                parts.map(move |prefix| Member { prefix, ..member })
+            });
+            parts.collect()
+        };
+        sets.iter().map(of).collect()
+    }
+}
+
+impl Group {
+    fn said(set: &RuntimeSet) -> Self {
+        let RuntimeSet { kind, name, members, .. } = set.clone();
+        Self { kind, name, said: digest(&members), members, patched: None }
+    }
+}
+
+/// With what a generation of this artifact begins, and whether it can.
+pub(crate) fn next<K: Kernel>(
+    host: &Host<'_, K>,
+    artifact: &Artifact,
+    journal: &Journal,
+) -> Result<Beginning, Error> {
+    let sets = &artifact.manifest().sets;
+    let mut known = match (&journal.active, &journal.lost) {
+        (Some(live), _) => read(host, live)?.unwrap_or_default(),
+        (None, Some(lost)) => of_boot_before(read(host, lost)?.unwrap_or_default()),
+        (None, None) => Facts::default(),
+    };
+    let facts = Facts::said(sets, known.change + 1);
+    let mut beginning = Beginning { facts, ..Beginning::default() };
+    let Beginning { facts, learnt, replaced } = &mut beginning;
+    for (id, group) in &mut facts.groups {
+        match known.groups.remove(id) {
+            Some(known) if known.said == group.said && known.kind == group.kind => *group = known,
+            Some(known) if known.patched.is_some() && known.members != group.members => {
+                replaced.push(known.name);
+            }
+            _ => {}
+        }
+    }
+    // Somebody said it, and it is no rule's now.
+    facts.groups.extend(known.groups.into_iter().filter(|(_, group)| group.patched.is_some()));
+    if let Some(live) = &journal.active
+        && let Some(maps) = Maps::open(host, live.number)?
+    {
+        let now = host.kernel.now();
+        *learnt = maps.learnt(host.kernel)?;
+        learnt.retain(|(id, member)| member.expires > now && sets.iter().any(|set| set.id == *id));
+    }
+    view(sets, &facts.members(sets, learnt))?;
+    Ok(beginning)
+}
+
+/// What is still true after a boot: workloads have other addresses then.
+fn of_boot_before(mut facts: Facts) -> Facts {
+    facts.groups.retain(|_, group| group.kind == SetKind::Group);
+    facts
+}
+
+/// What a generation knows, if it was ever said.
+pub(crate) fn read<K: Kernel>(host: &Host<'_, K>, record: &Record) -> Result<Option<Facts>, Error> {
+    let path = host.dirs.copy(record.number).join(FILE);
+    let Some(bytes) = host.kernel.read_file(&path).or_doing("read the members")? else {
+        return Ok(None);
+    };
+    let facts: Facts = serde_json::from_slice(&bytes)
+        .map_err(|error| Error::Members { path: path.clone(), reason: error.to_string() })?;
+    if facts.format == FORMAT {
+        return Ok(Some(facts));
+    }
+    let reason = format!("it has format {}, and this release reads {FORMAT}", facts.format);
+    Err(Error::Members { path, reason })
+}
+
+/// Replaces what a generation knows: it knows the old or the new, whatever is killed.
+pub(crate) fn write<K: Kernel>(
+    host: &Host<'_, K>,
+    number: u64,
+    facts: &Facts,
+) -> Result<(), Error> {
+    let path = host.dirs.copy(number).join(FILE);
+    let bytes = serde_json::to_vec(facts)
+        .map_err(|error| Error::Members { path: path.clone(), reason: error.to_string() })?;
+    host.kernel.write_file(&path, &bytes).or_doing("write the members")
+}
