@@ -10,12 +10,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use policyc_sys::bpf::{Map, obj_get};
-use policyc_sys::errno;
 use policyc_sys::host::DirLock;
 use policyc_sys::ringbuf::Ringbuf;
+use policyc_sys::{Kernel, errno};
 
 use crate::error::{Error, OrDoing};
-use crate::host::Dirs;
+use crate::host::{Dirs, Host};
+
+/// The map that counts records without room.
+const LOST: &str = "events_lost";
 
 /// The only reader of the events of a host.
 #[derive(Debug)]
@@ -43,7 +46,7 @@ impl Events {
         let ring = open(&shared, "events")?.ok_or_else(none)?;
         let lock = DirLock::acquire(&shared).or_doing("lock the event ring")?;
         let ring = Ringbuf::new(ring).or_doing("map the event ring")?;
-        let lost = open(&shared, "events_lost")?;
+        let lost = open(&shared, LOST)?;
         Ok(Self { shared, ring, lost, _lock: lock.ok_or(Error::Observed)? })
     }
 
@@ -82,8 +85,7 @@ impl Events {
     pub fn lost(&self) -> Result<Option<u64>, Error> {
         let Some(map) = &self.lost else { return Ok(None) };
         let value = map.lookup(&[0; 4]).or_doing("count lost events")?.unwrap_or_default();
-        let (words, _) = value.as_chunks::<8>();
-        Ok(Some(words.iter().map(|word| u64::from_ne_bytes(*word)).sum()))
+        Ok(Some(sum(&value)))
     }
 }
 
@@ -94,6 +96,26 @@ impl Iterator for Events {
     fn next(&mut self) -> Option<Vec<u8>> {
         self.ring.next_record()
     }
+}
+
+/// Records the kernel had no room for, as [`Events::lost`] says, for who does not read the
+/// ring. `None` where nothing counts them.
+///
+/// # Errors
+/// What the kernel said.
+pub fn lost_events<K: Kernel>(host: &Host<'_, K>) -> Result<Option<u64>, Error> {
+    let doing = "count lost events";
+    let Some(map) = host.kernel.open_map(&host.dirs.shared().join(LOST)).or_doing(doing)? else {
+        return Ok(None);
+    };
+    let value = host.kernel.map_lookup(&map, &[0; 4]).or_doing(doing)?;
+    Ok(Some(sum(&value.unwrap_or_default())))
+}
+
+/// The sum over all CPUs.
+fn sum(value: &[u8]) -> u64 {
+    let (words, _) = value.as_chunks::<8>();
+    words.iter().fold(0, |sum: u64, word| sum.wrapping_add(u64::from_ne_bytes(*word)))
 }
 
 fn open(shared: &Path, name: &str) -> Result<Option<Map>, Error> {

@@ -8,6 +8,7 @@
 mod adopt;
 mod entry;
 mod existing;
+mod fill;
 mod take_back;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,7 @@ pub use adopt::Adopted;
 pub(crate) use adopt::adopt;
 pub use entry::Ends;
 use entry::{Entry, KEY, VALUE};
+pub use fill::{Fill, fill};
 pub(crate) use take_back::take_back;
 
 use crate::error::{Error, OrDoing};

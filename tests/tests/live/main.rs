@@ -44,6 +44,7 @@ mod instances;
 mod killed;
 mod many;
 mod members;
+mod metrics;
 mod neighbours;
 mod observe;
 mod order;

@@ -85,6 +85,12 @@ pub enum Command {
     /// Show what is live, since when, and whether it is still as it was applied.
     #[command(after_help = "Examples:\n  policyc status\n  policyc status -o json")]
     Status(StatusArgs),
+    /// Print what is live as metrics for Prometheus, or answer its scrapes.
+    #[command(
+        after_help = "Examples:\n  policyc metrics\n  policyc metrics --out /var/lib/node_exporter/policyc.prom\n  \
+                            policyc metrics --listen 127.0.0.1:9469"
+    )]
+    Metrics(super::metrics::MetricsArgs),
     /// Keep a generation that waits for its confirmation.
     #[command(
         after_help = "Example:\n  policyc apply shop.policyc --confirm 30s && policyc confirm"

@@ -19,6 +19,7 @@ mod explain;
 pub mod filter;
 mod live;
 mod manual;
+mod metrics;
 mod observe;
 mod output;
 mod patch;
@@ -82,6 +83,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Confirm(args) => apply::confirm(&args),
         Command::Rollback(args) => apply::rollback(&args),
         Command::Status(args) => status::run(&args),
+        Command::Metrics(args) => metrics::run(&args),
         Command::Remove(args) => remove::run(&args),
         Command::Observe(args) => observe::run(&args),
     };
