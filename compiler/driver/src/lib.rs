@@ -25,6 +25,7 @@ pub mod render;
 pub mod session;
 pub mod size;
 pub mod suite;
+pub mod top;
 pub mod tracefs;
 pub mod verification;
 pub mod who;

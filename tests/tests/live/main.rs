@@ -58,5 +58,6 @@ mod subjects;
 mod swaps;
 mod syn_flood;
 mod tools;
+mod top;
 mod tracing;
 mod unknown;

@@ -91,6 +91,12 @@ pub enum Command {
                             policyc metrics --listen 127.0.0.1:9469"
     )]
     Metrics(super::metrics::MetricsArgs),
+    /// Show which rules decide now, or which never did.
+    #[command(
+        after_help = "Examples:\n  policyc top\n  policyc top --interval 10s -n 1 --sort bytes -o json\n  \
+                            policyc top --unused"
+    )]
+    Top(super::top::TopArgs),
     /// Keep a generation that waits for its confirmation.
     #[command(
         after_help = "Example:\n  policyc apply shop.policyc --confirm 30s && policyc confirm"

@@ -28,6 +28,7 @@ mod progress;
 mod remove;
 mod status;
 mod test;
+mod top;
 mod verify;
 
 use std::process::ExitCode;
@@ -84,6 +85,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Rollback(args) => apply::rollback(&args),
         Command::Status(args) => status::run(&args),
         Command::Metrics(args) => metrics::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Remove(args) => remove::run(&args),
         Command::Observe(args) => observe::run(&args),
     };
