@@ -22,6 +22,7 @@ pub mod observe;
 pub mod pipeline;
 pub mod policy_text;
 pub mod render;
+pub mod service_map;
 pub mod session;
 pub mod size;
 pub mod suite;

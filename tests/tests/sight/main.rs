@@ -6,6 +6,7 @@
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
 mod dashboard;
+mod map;
 #[allow(dead_code, reason = "the tests of the command use the rest")]
 #[path = "../cli/tool.rs"]
 mod tool;

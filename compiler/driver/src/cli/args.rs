@@ -119,6 +119,13 @@ pub enum Command {
                             policyc observe -f --verdict DROPPED --to-pod shop/billing --not --protocol icmp"
     )]
     Observe(ObserveArgs),
+    /// Draw who talks to whom, from flows that were observed.
+    #[command(
+        after_help = "Examples:\n  policyc observe -o json | policyc map - --out map.html\n  \
+                            policyc map flows.json -o dot | dot -Tsvg > map.svg\n  \
+                            hubble observe --last 5000 -o jsonpb | policyc map - -o json"
+    )]
+    Map(super::map::MapArgs),
     /// List or forget the connections whose replies pass without a rule.
     #[command(after_help = "Examples:\n  policyc conntrack list\n  \
                             policyc conntrack list --subject shop/web --protocol TCP -o json\n  \

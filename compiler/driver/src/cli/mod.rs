@@ -19,6 +19,7 @@ mod explain;
 pub mod filter;
 mod live;
 mod manual;
+mod map;
 mod metrics;
 mod observe;
 mod output;
@@ -84,6 +85,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Confirm(args) => apply::confirm(&args),
         Command::Rollback(args) => apply::rollback(&args),
         Command::Status(args) => status::run(&args),
+        Command::Map(args) => map::run(&args),
         Command::Metrics(args) => metrics::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Remove(args) => remove::run(&args),
