@@ -2,7 +2,7 @@
 
 use policyc_sys::Kernel;
 
-use super::{FULL, HALF, Stage, connection};
+use super::{Connection, FULL, HALF, Stage, connection};
 use crate::error::{Error, OrDoing};
 use crate::host::Host;
 
@@ -23,6 +23,15 @@ impl Stage {
     pub const ALL: [Self; 4] = [Self::HalfOpen, Self::Established, Self::Closing, Self::Cut];
 }
 
+impl Fill {
+    fn count(&mut self, key: &[u8], value: &[u8], is_full: bool, now: u64) {
+        self.entries += 1;
+        let known = connection(key, value, is_full, now).filter(Connection::is_known);
+        let stage = known.and_then(|known| self.stages.get_mut(known.stage as usize));
+        stage.into_iter().for_each(|count| *count += 1);
+    }
+}
+
 /// How full the table of half-open connections is, and that of the others. What moves
 /// from one to the other meanwhile may be in both.
 ///
@@ -32,18 +41,11 @@ pub fn fill<K: Kernel>(host: &Host<'_, K>) -> Result<[Fill; 2], Error> {
     let tables = host.connection_tables()?;
     let mut fills = [Fill::default(), Fill::default()];
     for (fill, (table, name)) in fills.iter_mut().zip(tables.iter().zip([HALF, FULL])) {
-        let info = host.kernel.map_info(table).or_doing("look at a table of connections")?;
-        fill.capacity = info.max_entries.into();
+        fill.capacity = host.form(table)?.max_entries.into();
         let now = host.kernel.now();
-        for (key, value) in host.entries(table)?.iter() {
-            fill.entries += 1;
-            let known = connection(key, value, name == FULL, now).filter(|c| c.is_known());
-            if let Some(connection) = known
-                && let Some(count) = fill.stages.get_mut(connection.stage as usize)
-            {
-                *count += 1;
-            }
-        }
+        // There may be millions: they are counted as they come.
+        let count = &mut |key: &[u8], value: &[u8]| fill.count(key, value, name == FULL, now);
+        host.kernel.map_visit(table, count).or_doing("read a table of connections")?;
     }
     Ok(fills)
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use policyc_bpf::Direction;
 use policyc_sys::Kernel;
-use policyc_sys::bpf::Entries;
+use policyc_sys::bpf::{Entries, MapInfo};
 use policyc_sys::host::Capability;
 
 pub use adopt::Adopted;
@@ -85,12 +85,18 @@ impl<K: Kernel> Host<'_, K> {
         Ok([self.table(HALF)?, self.table(FULL)?])
     }
 
-    fn entries(&self, table: &K::Map) -> Result<Entries, Error> {
+    /// What a table is, if it has the form that this release reads.
+    fn form(&self, table: &K::Map) -> Result<MapInfo, Error> {
         let info = self.kernel.map_info(table).or_doing("look at a table of connections")?;
         if (info.key_size as usize, info.value_size as usize) != (KEY, VALUE) {
             let reason = "has not the form this release reads".to_owned();
             return Err(Error::Map { map: info.name, reason });
         }
+        Ok(info)
+    }
+
+    fn entries(&self, table: &K::Map) -> Result<Entries, Error> {
+        self.form(table)?;
         self.kernel.map_entries(table).or_doing("read a table of connections")
     }
 }

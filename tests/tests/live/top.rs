@@ -58,8 +58,23 @@ fn rules_are_told_by_what_they_decide_meanwhile() {
     let head = lines.next().expect("a head");
     assert!(head.starts_with("3 rules decided nothing since 20"), "{unused}");
     let shown: Vec<_> = lines.collect();
-    assert!(shown.iter().any(|line| line.contains("DROPPED    by default of demo/ct spec (")));
-    assert!(shown.iter().any(|line| line.contains("FORWARDED  demo/ct spec.ingress[")), "{unused}");
+    assert!(shown.iter().any(|line| line.contains("DROPPED      by default of demo/ct spec (")));
+    assert!(
+        shown.iter().any(|line| line.contains("FORWARDED    demo/ct spec.ingress[")),
+        "{unused}"
+    );
+}
+
+/// A rule of which the compiler says that it decides nothing (P0540).
+#[test]
+fn a_rule_that_nothing_reaches_is_unused() {
+    let Some(lab) = Lab::new("top::a_rule_that_nothing_reaches_is_unused") else { return };
+    let denied = policy("ct", "right", &ports("UDP", &[7002]), "");
+    let denied = denied + "  ingressDeny: [{fromEntities: [all]}]\n";
+    apply(&lab, &ping_artifact("ct", &denied), RIGHT);
+    let unused = lab.says(["top", "--unused"]);
+    let line = unused.lines().find(|line| line.contains("spec.ingress[0]")).expect("the rule");
+    assert!(line.starts_with("  unreachable  demo/ct spec.ingress[0] (ct.yaml:"), "{unused}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::args::StateArgs;
 use super::{Error, Status, live, output};
 use crate::observe::utc;
 use crate::render::{Format, plural};
-use crate::top::{Reading, Row, Sort, rows, unused};
+use crate::top::{Reading, Row, Sort, rows, unreachable, unused};
 
 /// `policyc top`
 #[derive(Args, Debug)]
@@ -134,14 +134,14 @@ fn document(rows: &[Row], look: &Look, interval: Duration) -> serde_json::Value 
 }
 
 fn print_unused(look: &Look, format: Format) -> Result<Status, Error> {
-    let manifest = look.artifact.as_ref().map(Artifact::manifest);
-    if manifest.is_none() {
+    let Some(manifest) = look.artifact.as_ref().map(Artifact::manifest) else {
         let help = "apply the artifact again";
         let message = "the copy of what is live is gone, so its rules have no names";
         return Err(Error::Message(format!("{message}\n  help: {help}")));
-    }
-    let all = rows(&Reading::default(), &look.reading, manifest, Sort::Name);
-    let unused: Vec<&Row> = unused(&all).collect();
+    };
+    let all = rows(&Reading::default(), &look.reading, Some(manifest), Sort::Name);
+    let unreachable = unreachable(manifest);
+    let unused: Vec<&Row> = unused(&all).chain(&unreachable).collect();
     let since = utc(std::time::UNIX_EPOCH + Duration::from_secs(look.since));
     let generation = look.reading.generation;
     match format {
@@ -156,7 +156,8 @@ fn print_unused(look: &Look, format: Format) -> Result<Status, Error> {
                 look.name
             );
             for row in unused {
-                text.push_str(&format!("  {:<9}  {}\n", row.verdict, name(row)));
+                let verdict = if row.verdict.is_empty() { &row.reason } else { row.verdict };
+                text.push_str(&format!("  {verdict:<11}  {}\n", name(row)));
             }
             output::print(&text)?;
         }

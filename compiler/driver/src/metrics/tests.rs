@@ -2,7 +2,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::Duration;
 
-use policyc_bpf::{Decision, Digest, Manifest, Outcome, Reason, SourceLine};
+use policyc_bpf::{Decision, Digest, EventSpec, Manifest, Outcome, Reason, SourceLine};
 use policyc_runtime::{Counter, Fill, GateStatus, Live, Status};
 
 use super::serve::answer;
@@ -92,6 +92,29 @@ policyc_packets_total{policy="shop/web",direction="ingress",rule="spec.ingress[0
     ] {
         assert!(page.lines().any(|found| found == line), "{line}\n{page}");
     }
+}
+
+#[test]
+fn events_are_told_apart_from_packets() {
+    let mut manifest = manifest();
+    manifest.events = vec![EventSpec {
+        policy: "who-runs-tmp".to_owned(),
+        hook: "tracepoint sched/sched_process_exec".to_owned(),
+        message: None,
+        tags: Vec::new(),
+        fields: Vec::new(),
+    }];
+    manifest.lines.push(line("who-runs-tmp", "spec.tracepoints[0]"));
+    let event = decision(Outcome::Post, Reason::Rule, Some(2));
+    manifest.decisions = vec![Decision { event: Some(0), ..event }];
+    let live = Live { counters: vec![Counter { decision: 0, packets: 6, bytes: 0 }], ..live() };
+    let status = Status { live: Some(live), lost: None, untidy: false };
+    let manifest = Some(&manifest);
+    let page = render(&Facts { status: &status, manifest, lost_events: None, connections: None });
+    let expected = "policyc_hook_events_total{policy=\"who-runs-tmp\",rule=\"spec.tracepoints[0]\",\
+                    hook=\"tracepoint sched/sched_process_exec\",action=\"post\"} 6\n";
+    assert!(page.contains(expected), "{page}");
+    assert!(!page.contains("policyc_packets_total"), "{page}");
 }
 
 #[test]

@@ -5,9 +5,9 @@
 //! Does not know: when the counters were read, or how.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use policyc_bpf::Manifest;
+use policyc_bpf::{Manifest, SourceLine};
 use policyc_runtime::Counter;
 use serde::Serialize;
 
@@ -35,7 +35,7 @@ pub enum Sort {
 }
 
 /// What a rule decided.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Default, Debug, Serialize)]
 pub struct Row {
     /// `namespace/name` of the policy; none where no rule decided.
     pub policy: Option<String>,
@@ -45,7 +45,7 @@ pub struct Row {
     pub at: Option<String>,
     /// The direction that the rule is about, if it is about one.
     pub direction: Option<&'static str>,
-    /// What becomes of a packet or an event.
+    /// What becomes of a packet or an event; empty where none can come.
     pub verdict: &'static str,
     /// Why, in the words of documents.
     pub reason: String,
@@ -98,16 +98,22 @@ pub fn unused(rows: &[Row]) -> impl Iterator<Item = &Row> {
     rows.iter().filter(|row| row.policy.is_some() && row.packets == 0)
 }
 
+/// The rules that no packet and no event can reach: others come first wherever they could
+/// decide, or they select nobody in the artifact.
+pub fn unreachable(manifest: &Manifest) -> Vec<Row> {
+    let decided: BTreeSet<u32> = manifest.decisions.iter().filter_map(|d| d.line).collect();
+    let lines = (0..).zip(&manifest.lines).filter(|(index, _)| !decided.contains(index));
+    // A path without a `.` is what its policy denies by default; line 0 is nobody's rule.
+    let rules = lines.filter(|(_, line)| line.rule.contains('.') && line.line > 0);
+    let rows = rules.map(|(_, line)| Row { reason: "unreachable".to_owned(), ..of_line(line) });
+    rows.collect()
+}
+
 /// A decision's names, with nothing decided.
 fn named(manifest: Option<&Manifest>, index: u32) -> Row {
     let found = manifest.and_then(|m| m.decisions.get(index as usize));
     let line = manifest.and_then(|m| m.line_of(index));
-    let rule = line.map(|line| line.rule.clone());
     Row {
-        direction: rule.as_deref().map(direction).filter(|direction| !direction.is_empty()),
-        policy: line.map(|line| line.policy.clone()),
-        at: line.map(|line| format!("{}:{}:{}", line.file, line.line, line.column)),
-        rule,
         verdict: found.map_or("", |decision| verdict(decision.outcome)),
         reason: found.map_or_else(
             || format!("decision {index}"),
@@ -116,8 +122,18 @@ fn named(manifest: Option<&Manifest>, index: u32) -> Row {
                 reason.as_str().unwrap_or_default().to_owned()
             },
         ),
-        packets: 0,
-        bytes: 0,
+        ..line.map(of_line).unwrap_or_default()
+    }
+}
+
+/// Where a rule is.
+fn of_line(line: &SourceLine) -> Row {
+    Row {
+        policy: Some(line.policy.clone()),
+        rule: Some(line.rule.clone()),
+        at: Some(format!("{}:{}:{}", line.file, line.line, line.column)),
+        direction: Some(direction(&line.rule)).filter(|direction| !direction.is_empty()),
+        ..Row::default()
     }
 }
 

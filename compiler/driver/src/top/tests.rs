@@ -1,7 +1,7 @@
 use policyc_bpf::{Decision, Manifest, Outcome, Reason, SourceLine};
 use policyc_runtime::Counter;
 
-use super::{Reading, Sort, rows, unused};
+use super::{Reading, Sort, rows, unreachable, unused};
 
 fn manifest() -> Manifest {
     let mut manifest = Manifest::new("shop", "cilium-1.20");
@@ -71,4 +71,20 @@ fn rules_that_decided_nothing_are_found_and_defaults_of_nobody_are_not() {
 fn without_names_there_are_numbers() {
     let rows = rows(&Reading::default(), &reading(1, [4, 0, 0, 0]), None, Sort::Packets);
     assert_eq!((rows[0].reason.as_str(), rows[0].packets, rows.len()), ("decision 0", 4, 4));
+}
+
+#[test]
+fn rules_that_nothing_reaches_are_found() {
+    let mut manifest = manifest();
+    let rule =
+        |rule: &str, line| SourceLine { rule: rule.to_owned(), line, ..manifest.lines[0].clone() };
+    let more = [rule("spec.ingress[1]", 9), rule("spec", 5), rule("spec.egress[0]", 0)];
+    manifest.lines.extend(more);
+    let rows = unreachable(&manifest);
+    let [row] = &rows[..] else { panic!("{rows:?}") };
+    assert_eq!(
+        (row.rule.as_deref(), row.reason.as_str()),
+        (Some("spec.ingress[1]"), "unreachable")
+    );
+    assert_eq!((row.at.as_deref(), row.direction), (Some("a.yaml:9:3"), Some("ingress")));
 }

@@ -47,18 +47,37 @@ impl Map {
     /// # Errors
     /// What the kernel said.
     pub fn entries(&self) -> Result<Entries, SysError> {
-        match self.entries_in_batches() {
+        let mut found = Entries::of_sizes(self.info.key_size as usize, self.user_value_size);
+        self.visit(&mut |key, value| found.push(key, value))?;
+        Ok(found)
+    }
+
+    /// Shows every entry of a hash map, without keeping them. On an error some have been
+    /// shown.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn visit(&self, show: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), SysError> {
+        let mut is_first = true;
+        let result = self.visit_in_batches(&mut |key, value| {
+            is_first = false;
+            show(key, value);
+        });
+        match result {
             // KERNEL: >= 5.6 has batches; ENOTSUPP is the kernel-internal 524.
-            Err(error) if [libc::EINVAL, libc::EOPNOTSUPP, 524].contains(&error.errno) => {
-                self.entries_one_by_one()
+            Err(error)
+                if is_first && [libc::EINVAL, libc::EOPNOTSUPP, 524].contains(&error.errno) =>
+            {
+                let entries = self.entries_one_by_one()?;
+                entries.iter().for_each(|(key, value)| show(key, value));
+                Ok(())
             }
             other => other,
         }
     }
 
-    fn entries_in_batches(&self) -> Result<Entries, SysError> {
+    fn visit_in_batches(&self, show: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), SysError> {
         let (key_size, value_size) = (self.info.key_size as usize, self.user_value_size);
-        let mut found = Entries::of_sizes(key_size, value_size);
         // Where the kernel goes on: the number of a bucket, 4 bytes, for hash maps; a
         // key for others.
         let (mut from, mut next) = (vec![0_u8; key_size.max(4)], vec![0_u8; key_size.max(4)]);
@@ -87,11 +106,12 @@ impl Map {
                 }
                 _ => {}
             }
-            found.keys.extend(&keys[..count * key_size]);
-            found.values.extend(&values[..count * value_size]);
+            let entries =
+                keys.chunks_exact(key_size.max(1)).zip(values.chunks_exact(value_size.max(1)));
+            entries.take(count).for_each(|(key, value)| show(key, value));
             // ENOENT says that these were the last.
             if result.is_err() {
-                return Ok(found);
+                return Ok(());
             }
             std::mem::swap(&mut from, &mut next);
             is_first = false;

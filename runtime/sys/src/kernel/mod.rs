@@ -222,6 +222,16 @@ pub trait Kernel {
     /// Every entry of a hash map. What is there throughout is found; what comes or
     /// goes meanwhile may be.
     fn map_entries(&self, map: &Self::Map) -> Result<Entries, SysError>;
+    /// Shows every entry of a hash map, without keeping them where the kernel can. On an
+    /// error some have been shown.
+    fn map_visit(
+        &self,
+        map: &Self::Map,
+        show: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), SysError> {
+        self.map_entries(map)?.iter().for_each(|(key, value)| show(key, value));
+        Ok(())
+    }
     /// Forbids further changes from user space.
     fn map_freeze(&self, map: &Self::Map) -> Result<(), SysError>;
     /// Puts a program into a program array, in place of the one that is there.

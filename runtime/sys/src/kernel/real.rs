@@ -194,6 +194,10 @@ impl Kernel for RealKernel {
         map.entries()
     }
 
+    fn map_visit(&self, map: &Map, show: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), SysError> {
+        map.visit(show)
+    }
+
     fn map_freeze(&self, map: &Map) -> Result<(), SysError> {
         map.freeze()
     }
