@@ -9,8 +9,9 @@
 use policyc_bpf::{Artifact, MapRole};
 use policyc_sys::Kernel;
 
-use crate::apply::{AddTo, Wanted, add_gates, refuse_pending, resolve_all};
+use crate::apply::{AddTo, Wanted, add_gates, present, refuse_pending, resolve_all};
 use crate::bindings::{Binding, Bindings};
+use crate::bring_back::{Restored, is_absent};
 use crate::connection::{self, Adopted};
 use crate::discard::tear_down;
 use crate::error::{Error, OrDoing};
@@ -74,6 +75,32 @@ pub fn attach<K: Kernel>(
         let _ = undo(host, &mut journal);
     })?;
     Ok(attached)
+}
+
+/// Attaches the live generation where its bindings say and it is not, as far as that is
+/// there. The caller has the lock, and the journal is true.
+pub(crate) fn attach_missing<K: Kernel>(
+    host: &Host<'_, K>,
+    mut journal: Journal,
+) -> Result<Restored, Error> {
+    let (Some(state), Some(record)) = (host.open_state()?, journal.active.clone()) else {
+        return Err(Error::NothingLive);
+    };
+    let (artifact, bindings) = read_copy(host, &record)?.ok_or(Error::NothingLive)?;
+    let judged = judged(&artifact, &journal, &record);
+    let (wanted, missing) = present(host, &artifact, &bindings, judged, is_absent)?;
+    let points = wanted.iter().map(|w| (w.point.clone(), w.subject.as_ref().map(|s| s.0.clone())));
+    let points: Vec<_> = points.collect();
+    if !wanted.is_empty() {
+        refuse_pending(host.kernel, &journal, host.read_state(&state)?)?;
+        let into =
+            AddTo { artifact: &artifact, bindings: &bindings, record: &record, state: &state };
+        add(host, &into, wanted, None, &mut journal).inspect_err(|_| {
+            // What cannot be undone now, the next command undoes.
+            let _ = undo(host, &mut journal);
+        })?;
+    }
+    Ok(Restored::Live { generation: record.number, points, missing })
 }
 
 /// Attaches the gates, and adopts what exists where these bindings say.

@@ -28,6 +28,19 @@ impl Bindings {
         let known = self.bindings.iter().map(|b| (Some(b.subject.as_str()), &b.attach));
         known.chain(self.unknown_subjects.iter().map(|attach| (None, attach)))
     }
+
+    /// The same, with a host's interfaces one by one, because some may be there and
+    /// others not.
+    pub(crate) fn one_by_one(&self) -> Vec<(Option<&str>, Attach)> {
+        let of = |(subject, attach): (_, &Attach)| match attach {
+            Attach::Host { interfaces } if interfaces.len() > 1 => {
+                let one = |name: &String| Attach::Host { interfaces: vec![name.clone()] };
+                interfaces.iter().map(|name| (subject, one(name))).collect()
+            }
+            other => vec![(subject, other.clone())],
+        };
+        self.places().flat_map(of).collect::<Vec<(Option<&str>, Attach)>>()
+    }
 }
 
 /// One place where a subject's packets are judged.

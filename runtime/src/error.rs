@@ -249,6 +249,20 @@ pub enum Error {
         /// Seconds until it is rolled back.
         seconds: u64,
     },
+    /// A generation cannot be brought back without its copy.
+    #[error("the copy of generation {generation} is gone")]
+    NoCopy {
+        /// Its number.
+        generation: u64,
+    },
+    /// A generation could not be brought back, and its places could not be closed.
+    #[error("{reason}; and what it judged could not be closed: {error}")]
+    NotClosed {
+        /// Why it could not be brought back.
+        reason: Box<Error>,
+        /// Why it could not be closed.
+        error: Box<Error>,
+    },
     /// No generation is live that more could be attached to.
     #[error("nothing is live to be attached")]
     NothingLive,
@@ -403,6 +417,7 @@ impl Error {
     pub fn log(&self) -> Option<&str> {
         let error = match self {
             Self::AfterFlip { error, .. } | Self::HalfPatched { error } => return error.log(),
+            Self::NotClosed { reason, .. } => return reason.log(),
             Self::NoInterface { error, .. } | Self::NoNetns { error, .. } => error,
             Self::NoBpffs { error, .. }
             | Self::NoCgroup { error, .. }
@@ -444,6 +459,10 @@ impl Error {
             Self::CannotFollow { .. } => {
                 "this needs tracefs and the host's own cgroup namespace; else bind the cgroup \
                  itself (`cgroup: {path: …}`), and apply again after each restart"
+            }
+            Self::NoCopy { .. } => "apply the artifact again",
+            Self::NotClosed { .. } => {
+                "nothing is judged: apply the artifact again, or take the network down"
             }
             Self::NotAUnit { .. } => "write its full name: `billing.service`",
             Self::TwoUnits { .. } => "bind the cgroup by its path: `cgroup: {path: …, at: …}`",

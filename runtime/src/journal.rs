@@ -36,6 +36,9 @@ pub(crate) struct Journal {
     /// The one that was live for good until its pins were gone, as they are
     /// after boot.
     pub(crate) lost: Option<Record>,
+    /// Whether `lost` was removed, and is not to come back by itself.
+    #[serde(default)]
+    pub(crate) removed: bool,
     /// The number of the generation that was live before: events that it
     /// reported may still be unread, and its copy names their rules.
     pub(crate) former: Option<u64>,
@@ -87,6 +90,13 @@ pub(crate) struct Record {
     /// the generation does not stay.
     #[serde(default)]
     pub(crate) adoption: Option<u32>,
+    /// Whether forwarded packets are reported too.
+    #[serde(default)]
+    pub(crate) report_forwarded: bool,
+    /// The number of the generation that could not be restored, and instead of which
+    /// this one denies everything.
+    #[serde(default)]
+    pub(crate) stands_for: Option<u64>,
     /// Where it judges.
     pub(crate) judges: Vec<Judged>,
 }
@@ -153,6 +163,7 @@ impl Default for Journal {
             previous: None,
             next: None,
             lost: None,
+            removed: false,
             former: None,
             gates: Vec::new(),
             attaching: Vec::new(),
@@ -194,10 +205,17 @@ impl Journal {
 
     /// The generation that was made live for good last.
     pub(crate) fn confirmed(&self) -> Option<&Record> {
-        match &self.active {
+        let confirmed = match &self.active {
             Some(active) if !active.tentative => Some(active),
             _ => self.previous.as_ref(),
-        }
+        };
+        // Somebody applied the one that it stands for.
+        confirmed.filter(|record| record.stands_for.is_none())
+    }
+
+    /// The generation that judges by policy, whether it is confirmed or not.
+    pub(crate) fn judging(&self) -> Option<&Record> {
+        self.active.as_ref().filter(|record| record.stands_for.is_none())
     }
 
     /// The generation whose slots are those of the parity.

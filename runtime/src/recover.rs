@@ -75,10 +75,7 @@ fn finish_flip<K: Kernel>(
 ) -> Result<(), Error> {
     match &journal.next {
         None => Ok(()),
-        Some(next) if next.parity == word.parity() => {
-            adopt(host, journal)?;
-            host.write_journal(journal)
-        }
+        Some(next) if next.parity == word.parity() => adopt(host, journal),
         Some(_) => abandon(host, journal),
     }
 }
@@ -86,8 +83,13 @@ fn finish_flip<K: Kernel>(
 /// The next generation is live now; the one before it is still on the host.
 pub(crate) fn adopt<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Result<(), Error> {
     let Some(next) = journal.next.take() else { return Ok(()) };
+    if next.stands_for.is_none() {
+        journal.lost = None;
+        journal.removed = false;
+    }
     journal.previous = journal.active.replace(next);
-    journal.lost = None;
+    // The journal first: a boot in between may ask for the copy that it names.
+    host.write_journal(journal)?;
     prune_copies(host, journal)
 }
 

@@ -28,6 +28,7 @@ pub fn remove<K: Kernel>(host: &Host<'_, K>, all: bool) -> Result<bool, Error> {
     if let Some(lost) = was_judging(host, &journal, state.as_ref())? {
         journal.lost = Some(lost);
     }
+    journal.removed = journal.lost.is_some();
     drop(state);
     journal.audits.clear();
 
@@ -89,7 +90,8 @@ fn was_judging<K: Kernel>(
 ) -> Result<Option<Record>, Error> {
     let Some(state) = state else { return Ok(None) };
     let parity = host.read_state(state)?.active(host.kernel.now());
-    Ok(journal.generation(parity).cloned())
+    let judging = journal.generation(parity).filter(|record| record.stands_for.is_none());
+    Ok(judging.cloned())
 }
 
 /// Pins that no journal knows: gates and generations. The gates that cannot be

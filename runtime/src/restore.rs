@@ -52,12 +52,22 @@ pub(crate) fn read_copy<K: Kernel>(
     host: &Host<'_, K>,
     record: &Record,
 ) -> Result<Option<(Artifact, Bindings)>, Error> {
-    let copy = host.dirs.copy(record.number);
-    let read = |name| host.kernel.read_file(&copy.join(name)).or_doing("read a copy");
-    let (Some(artifact), Some(bindings)) = (read(ARTIFACT)?, read(BINDINGS)?) else {
+    let path = host.dirs.copy(record.number).join(ARTIFACT);
+    let artifact = host.kernel.read_file(&path).or_doing("read a copy")?;
+    let (Some(artifact), Some(bindings)) = (artifact, read_bindings(host, record)?) else {
         return Ok(None);
     };
     let artifact = Artifact::from_bytes(&artifact).map_err(|e| Error::Artifact(e.to_string()))?;
-    let bindings = serde_json::from_slice(&bindings).map_err(|e| Error::Artifact(e.to_string()))?;
     Ok(Some((artifact, bindings)))
+}
+
+/// Where a generation was bound.
+pub(crate) fn read_bindings<K: Kernel>(
+    host: &Host<'_, K>,
+    record: &Record,
+) -> Result<Option<Bindings>, Error> {
+    let path = host.dirs.copy(record.number).join(BINDINGS);
+    let bindings = host.kernel.read_file(&path).or_doing("read a copy")?;
+    let bindings = bindings.map(|bytes| serde_json::from_slice(&bytes)).transpose();
+    bindings.map_err(|error| Error::Artifact(error.to_string()))
 }

@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime};
 use policyc_bpf::{Artifact, Digest};
 use policyc_sys::Kernel;
 
-pub(crate) use resolve::{Wanted, more as resolve_all, unjudged};
+pub(crate) use resolve::{Wanted, more as resolve_all, present, unjudged};
 pub use units::unit_cgroup;
 
 use crate::bindings::{Attach, Bindings};
@@ -91,13 +91,37 @@ pub fn apply<K: Kernel>(
     let _lock = host.lock("apply")?;
     check_privileges(host, bindings)?;
     check_bpffs(host)?;
-    let Recovered { mut journal, .. } = recover(host)?;
+    let Recovered { journal, .. } = recover(host)?;
+    let job = Job { artifact, bindings, options, stands_for: None };
+    make_live(host, journal, &job, || resolve::resolve(host, artifact, bindings))
+}
+
+/// What is to be made live.
+#[derive(Debug)]
+pub(crate) struct Job<'a> {
+    pub(crate) artifact: &'a Artifact,
+    /// As they are written down.
+    pub(crate) bindings: &'a Bindings,
+    pub(crate) options: Options,
+    /// The generation instead of which it denies.
+    pub(crate) stands_for: Option<u64>,
+}
+
+/// Makes a generation live at places that are found when nothing is in the way. The
+/// caller has the lock, and the journal is true.
+pub(crate) fn make_live<K: Kernel>(
+    host: &Host<'_, K>,
+    mut journal: Journal,
+    job: &Job<'_>,
+    find: impl FnOnce() -> Result<Vec<Wanted>, Error>,
+) -> Result<Outcome, Error> {
+    let Job { artifact, bindings, options, stands_for } = *job;
     let state = open_or_make_state(host)?;
     let word = host.read_state(&state)?;
     refuse_pending(host.kernel, &journal, word)?;
 
-    let wanted = resolve::resolve(host, artifact, bindings)?;
-    let mut plan = plan::plan(&journal, wanted, host.home(&state)?);
+    let mut plan = plan::plan(&journal, find()?, host.home(&state)?);
+    plan.stands_for = stands_for;
     plan.members = members::next(host, artifact, &journal)?;
     plan.check(host, &journal)?;
     let generation = load::load(host, artifact, &plan, options)?;
@@ -172,7 +196,7 @@ fn check_privileges<K: Kernel>(host: &Host<'_, K>, bindings: &Bindings) -> Resul
     privileges::require(host, mounts.is_none() || enters)
 }
 
-fn check_bpffs<K: Kernel>(host: &Host<'_, K>) -> Result<(), Error> {
+pub(crate) fn check_bpffs<K: Kernel>(host: &Host<'_, K>) -> Result<(), Error> {
     let path = &host.dirs.bpffs;
     host.kernel.ensure_bpffs(path).map_err(|error| Error::NoBpffs { path: path.clone(), error })
 }
@@ -225,7 +249,6 @@ fn clean_up<K: Kernel>(
     options: Options,
 ) -> Result<(), Error> {
     adopt(host, &mut journal)?;
-    host.write_journal(&journal)?;
     if options.confirm.is_some() {
         return host.kernel.grace_period().or_doing("wait for running programs to end");
     }

@@ -28,6 +28,8 @@ pub(super) struct Plan {
     pub(super) audits: Vec<Audit>,
     /// The members of its run-time sets.
     pub(super) members: Beginning,
+    /// The generation instead of which it denies.
+    pub(super) stands_for: Option<u64>,
 }
 
 /// A gate, and what it will run.
@@ -52,7 +54,8 @@ pub(super) fn plan(journal: &Journal, wanted: Vec<Wanted>, home: Home) -> Plan {
     let outgoing = journal.gates.iter().map(|gate| gate.id);
     let outgoing = outgoing.filter(|id| gates.iter().all(|gate| gate.id != *id)).collect();
     let (audits, members) = (journal.audits.clone(), Beginning::default());
-    Plan { number: journal.last_number + 1, gates, outgoing, home, audits, members }
+    let number = journal.last_number + 1;
+    Plan { number, gates, outgoing, home, audits, members, stands_for: None }
 }
 
 /// Gives every place a gate of its own, beside those that a generation has.
@@ -61,7 +64,8 @@ pub(super) fn plan_more(journal: &Journal, wanted: Vec<Wanted>, number: u64) -> 
     let gates = ids.zip(wanted).map(|(id, wanted)| PlannedGate { id, exists: false, wanted });
     let (home, audits) = (journal.home.clone(), journal.audits.clone());
     let members = Beginning::default();
-    Plan { number, gates: gates.collect(), outgoing: Vec::new(), home, audits, members }
+    let (gates, outgoing) = (gates.collect(), Vec::new());
+    Plan { number, gates, outgoing, home, audits, members, stands_for: None }
 }
 
 /// Whether the gate is where `wanted` wants one, attached as it wants.
@@ -124,6 +128,8 @@ impl Plan {
             since,
             tentative: options.confirm.is_some(),
             adoption,
+            report_forwarded: options.report_forwarded,
+            stands_for: self.stands_for,
             judges: self.judges(artifact),
         }
     }

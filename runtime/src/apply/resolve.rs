@@ -1,7 +1,7 @@
 //! Bindings to attach points that exist.
 
 use policyc_bpf::{Artifact, Judges, ProgramKind, Subject};
-use policyc_sys::Kernel;
+use policyc_sys::{Kernel, errno};
 
 use super::places::{self, Place};
 use super::unjudged::refuse_unjudged;
@@ -42,10 +42,53 @@ pub(crate) fn more<K: Kernel>(
     bindings: &Bindings,
     judged: Vec<Wanted>,
 ) -> Result<Vec<Wanted>, Error> {
+    find(host, artifact, bindings.places(), judged, Err)
+}
+
+/// Finds the places that the bindings name, that are not judged yet, and that are there.
+/// Why the others are not, if `leaves_out` takes that for a reason.
+pub(crate) fn present<K: Kernel>(
+    host: &Host<'_, K>,
+    artifact: &Artifact,
+    bindings: &Bindings,
+    judged: Vec<Wanted>,
+    leaves_out: impl Fn(&Error) -> bool,
+) -> Result<(Vec<Wanted>, Vec<Error>), Error> {
+    let is_first = judged.is_empty();
+    let mut left_out = Vec::new();
+    let one_by_one = bindings.one_by_one();
+    let places = one_by_one.iter().map(|(subject, attach)| (*subject, attach));
+    let mut wanted = find(host, artifact, places, judged, |error| {
+        if leaves_out(&error) {
+            left_out.push(error);
+            return Ok(());
+        }
+        Err(error)
+    })?;
+    if is_first {
+        wanted.extend(tracing(artifact));
+    }
+    Ok((wanted, left_out))
+}
+
+fn find<'a, K: Kernel>(
+    host: &Host<'_, K>,
+    artifact: &Artifact,
+    bindings: impl Iterator<Item = (Option<&'a str>, &'a Attach)>,
+    judged: Vec<Wanted>,
+    mut not_found: impl FnMut(Error) -> Result<(), Error>,
+) -> Result<Vec<Wanted>, Error> {
     let known = judged.len();
     let mut wanted = judged;
-    for (subject, attach) in bindings.places() {
-        for found in places(host, artifact, subject, attach)? {
+    for (subject, attach) in bindings {
+        let found = match places(host, artifact, subject, attach) {
+            Ok(found) => found,
+            Err(error) => {
+                not_found(error)?;
+                continue;
+            }
+        };
+        for found in found {
             match wanted.iter().position(|other| other.point == found.point) {
                 Some(at) if at < known && wanted[at].subject == found.subject => {}
                 Some(at) => return Err(same_point(&wanted[at], &found)),
@@ -68,10 +111,35 @@ pub(crate) fn unjudged<K: Kernel>(
     for (subject, attach) in bindings.places() {
         // What a binding names may be gone: then its gate says so.
         let found = places(host, artifact, subject, attach).unwrap_or_default();
-        let new = found.into_iter().filter(|place| !judged.contains(&&place.point));
+        let is_judged = |place: &Wanted| {
+            judged.contains(&&place.point) || is_elsewhere(host, attach, &place.point, judged)
+        };
+        let new = found.into_iter().filter(|place| !is_judged(place));
         unjudged.extend(new.map(|place| (place.point, place.subject.map(|(name, _)| name))));
     }
     unjudged
+}
+
+/// Whether the point is the usual place of a unit that does not run, and that is followed
+/// where it ran.
+fn is_elsewhere<K: Kernel>(
+    host: &Host<'_, K>,
+    attach: &Attach,
+    point: &Point,
+    judged: &[&Point],
+) -> bool {
+    let (Attach::Unit { name }, Point::Followed { path, direction: way, .. }) = (attach, point)
+    else {
+        return false;
+    };
+    let is_of_unit = |other: &&Point| match other {
+        Point::Followed { path, direction, .. } => {
+            direction == way && path.file_name() == Some(name.as_ref())
+        }
+        _ => false,
+    };
+    let is_absent = host.kernel.cgroup_id(path).is_err_and(|error| error.is(errno::ENOENT));
+    is_absent && judged.iter().any(is_of_unit)
 }
 
 /// What errors call the subject of a place that has none.

@@ -113,7 +113,7 @@ pub(crate) fn next<K: Kernel>(
     journal: &Journal,
 ) -> Result<Beginning, Error> {
     let sets = &artifact.manifest().sets;
-    let mut known = match (&journal.active, &journal.lost) {
+    let mut known = match (journal.judging(), &journal.lost) {
         (Some(live), _) => read(host, live)?.unwrap_or_default(),
         (None, Some(lost)) => of_boot_before(read(host, lost)?.unwrap_or_default()),
         (None, None) => Facts::default(),

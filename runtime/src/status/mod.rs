@@ -44,6 +44,9 @@ pub struct Live {
     pub name: String,
     /// Seconds since 1970.
     pub since: u64,
+    /// The number of the generation that could not be restored, and instead of which
+    /// everything is denied.
+    pub stands_for: Option<u64>,
     /// How much longer it waits for its confirmation.
     pub confirm_within: Option<Duration>,
     /// Where it judges, ascending by attach id.
@@ -175,6 +178,7 @@ fn live_generation<K: Kernel>(
         hash: record.hash,
         name: record.name.clone(),
         since: record.since,
+        stands_for: record.stands_for,
         confirm_within: None,
         gates,
         audits: audit::left(journal, host.kernel.now()),

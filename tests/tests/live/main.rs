@@ -52,6 +52,7 @@ mod own_node;
 mod packet_of_death;
 mod privileges;
 mod races;
+mod restore;
 mod service_map;
 mod services;
 mod sockets;

@@ -17,7 +17,7 @@ pub(crate) fn build(
     name: &str,
     policies: &[&str],
     inventory: &[&str],
-    profile: &Profile,
+    profile: Option<&Profile>,
 ) -> Artifact {
     let mut session = Session::new();
     let mut add = |paths: &[&str]| -> Vec<FileId> {
@@ -32,7 +32,7 @@ pub(crate) fn build(
         policies: add(policies),
         inventory: add(inventory),
         dialect: Dialect::default(),
-        profile: Some(profile.clone()),
+        profile: profile.cloned(),
         ..Input::default()
     };
     let built = pipeline::build(&mut session, &input);

@@ -96,7 +96,7 @@ struct Built(Vec<(&'static str, Artifact)>);
 impl Built {
     fn new(profile: &Profile) -> Self {
         let build = |name, policies: &[&str], inventory: &[&str]| {
-            (name, build(name, policies, inventory, profile))
+            (name, build(name, policies, inventory, Some(profile)))
         };
         let ping: &[&str] = &["examples/ping/inventory.yaml"];
         let death = "examples/packet-of-death";

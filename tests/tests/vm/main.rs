@@ -8,6 +8,7 @@
 #![allow(clippy::print_stderr, reason = "a skipped test says so; what was seen is shown")]
 
 mod artifacts;
+mod boot;
 #[path = "../examples/example.rs"]
 #[allow(dead_code, reason = "the examples' own tests use the rest")]
 mod example;

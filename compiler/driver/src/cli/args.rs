@@ -105,6 +105,14 @@ pub enum Command {
     /// Go back to the generation before the one that waits for its confirmation.
     #[command(after_help = "Example:\n  policyc rollback")]
     Rollback(StateArgs),
+    /// After a boot, bring back what was live and confirmed; else bind what came later.
+    #[command(
+        after_help = "What is removed, or was not confirmed, is not brought back. Exit status 1: \
+                            something that is bound is not there yet; the same command binds it later.\n\
+                            \n\
+                            Examples:\n  policyc restore\n  policyc restore --on-failure closed"
+    )]
+    Restore(RestoreArgs),
     /// Take everything that policyc made off this host.
     #[command(after_help = "Example:\n  policyc remove --all")]
     Remove(RemoveArgs),
@@ -531,6 +539,29 @@ pub struct StatusArgs {
     /// Where the runtime keeps its state.
     #[command(flatten)]
     pub state: StateArgs,
+}
+
+/// `policyc restore`
+#[derive(Args, Debug)]
+pub struct RestoreArgs {
+    /// What is done if it cannot be brought back: nothing, so that nothing is judged
+    /// (`open`), or everything is denied at the places that it judged and that are there
+    /// (`closed`). Both end with status 2.
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
+    pub on_failure: OnFailure,
+    /// Where the runtime keeps its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// What is done if a generation cannot be brought back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum OnFailure {
+    /// Nothing is judged.
+    #[default]
+    Open,
+    /// Everything is denied where it judged.
+    Closed,
 }
 
 /// `policyc remove`

@@ -27,6 +27,7 @@ mod patch;
 mod profile;
 mod progress;
 mod remove;
+mod restore;
 mod status;
 mod test;
 mod top;
@@ -88,6 +89,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Map(args) => map::run(&args),
         Command::Metrics(args) => metrics::run(&args),
         Command::Top(args) => top::run(&args),
+        Command::Restore(args) => restore::run(&args),
         Command::Remove(args) => remove::run(&args),
         Command::Observe(args) => observe::run(&args),
     };

@@ -27,7 +27,8 @@ pub(super) fn run(args: &StatusArgs) -> Result<Status, Error> {
         Format::Json => json(&status, manifest),
     };
     output::print(&text)?;
-    let drifts = status.live.as_ref().is_some_and(Live::has_drift);
+    let is_wrong = |live: &Live| live.has_drift() || live.stands_for.is_some();
+    let drifts = status.live.as_ref().is_some_and(is_wrong);
     let is_lost = status.live.is_none() && status.lost.is_some();
     Ok(if drifts || is_lost || status.untidy { Status::Findings } else { Status::Clean })
 }
@@ -53,7 +54,7 @@ fn write_status(
             text,
             "generation {number} ({name}) was live; its pins are gone, as after a boot"
         )?;
-        writeln!(text, "  help: apply it again")?;
+        writeln!(text, "  help: apply it again, or `policyc restore` after a boot")?;
     }
     if status.untidy {
         writeln!(text, "a command was interrupted; the next `apply` or `remove` tidies up")?;
@@ -65,6 +66,10 @@ fn write_live(text: &mut String, live: &Live, manifest: Option<&Manifest>) -> st
     let since = utc(UNIX_EPOCH + Duration::from_secs(live.since));
     writeln!(text, "generation {} is live: {} sha256:{}", live.generation, live.name, live.hash)?;
     writeln!(text, "  since {since}")?;
+    if let Some(lost) = live.stands_for {
+        writeln!(text, "  DENIES EVERYTHING: generation {lost} could not be restored")?;
+        writeln!(text, "  help: `policyc restore` says why; or apply an artifact")?;
+    }
     if let Some(within) = live.confirm_within {
         writeln!(text, "  goes back in {} s unless confirmed", within.as_secs())?;
     }
@@ -200,6 +205,7 @@ fn json(status: &HostStatus, manifest: Option<&Manifest>) -> String {
             "name": live.name,
             "sha256": live.hash.to_string(),
             "since": utc(UNIX_EPOCH + Duration::from_secs(live.since)),
+            "stands_for": live.stands_for,
             "confirm_within_seconds": live.confirm_within.map(|d| d.as_secs()),
             "unknown_subject": unknown_subject(manifest),
             "audits": audit::values(&live.audits),

@@ -42,6 +42,7 @@ fn live() -> Live {
         hash: Digest([1; 32]),
         name: "shop".to_owned(),
         since: 1_700_000_000,
+        stands_for: None,
         confirm_within: Some(Duration::from_secs(12)),
         gates: vec![GateStatus {
             id: 3,

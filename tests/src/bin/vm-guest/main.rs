@@ -5,6 +5,7 @@
 //! As any other process it ends at once: that is what it runs to be seen running.
 //! It must be static; `tests/build-init.sh vm-guest` builds it.
 
+mod boot;
 mod events;
 mod machine;
 mod network;
@@ -45,6 +46,8 @@ fn take(step: Step) -> Result<Said, String> {
         Step::Xdp | Step::XdpGeneric | Step::Cgroup | Step::Followed | Step::Host => {
             packets::filter(step)
         }
+        Step::BeforeBoot => boot::before(),
+        Step::Restore | Step::RestoreSpoilt => boot::after(step),
         Step::Exec => events::report("exec"),
         Step::ExecRaw => events::report("exec-raw"),
     }

@@ -20,7 +20,7 @@ use crate::traffic::{Echo, Outcome, Ping, Stream, port_answers};
 /// How often one policy takes the place of the other by `tc`; a fifth by `clsact`.
 const GENERATIONS: u32 = 50;
 /// The port of the numbered stream, which no example denies.
-const STREAM_PORT: u16 = 7;
+pub(crate) const STREAM_PORT: u16 = 7;
 /// The port that `packet-of-death` drops, and one that it does not.
 const DROPPED: u16 = 19_999;
 const PASSED: u16 = 19_998;
@@ -69,7 +69,7 @@ pub(crate) fn swap(step: Step) -> Result<Said, String> {
 }
 
 /// The bindings of the example `ping`.
-fn both_ends(step: Step) -> Bindings {
+pub(crate) fn both_ends(step: Step) -> Bindings {
     let port = |interface: &str, netns: Option<&str>| Port {
         interface: interface.to_owned(),
         netns: netns.map(PathBuf::from),

@@ -28,7 +28,7 @@ impl Runtime {
         &self.dirs
     }
 
-    fn host(&self) -> Host<'_, RealKernel> {
+    pub(crate) fn host(&self) -> Host<'_, RealKernel> {
         Host { kernel: &RealKernel, dirs: &self.dirs }
     }
 

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// Name of the file with the steps.
 pub(crate) const PLAN: &str = "plan.json";
+/// Name of the file with what was in the state directory of another machine: [`Kept`].
+pub(crate) const STATE: &str = "state.json";
 
 /// One thing to do. Whatever goes live is removed at its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -28,6 +30,12 @@ pub(crate) enum Step {
     Followed,
     /// The same on what the right takes for itself.
     Host,
+    /// `deny-echo` by `tc`, which stays live until the machine ends.
+    BeforeBoot,
+    /// What stayed is restored on the next machine.
+    Restore,
+    /// The same with a copy that cannot be read, closed then.
+    RestoreSpoilt,
     /// `exec`, by the tracepoint.
     Exec,
     /// `exec-raw`, by the raw tracepoint.
@@ -59,8 +67,45 @@ pub(crate) enum Said {
         /// What was left after `remove`.
         left: Vec<String>,
     },
+    /// Of [`Step::BeforeBoot`].
+    Kept {
+        /// Whether pings were answered before, and not any more when it was live.
+        enforced: bool,
+        /// What is in the state directory.
+        state: Vec<Kept>,
+    },
+    /// Of [`Step::Restore`] and [`Step::RestoreSpoilt`].
+    AfterBoot(AfterBoot),
     /// A step could not be done.
     Failed(String),
+}
+
+/// A file of the state directory.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    /// From the directory on.
+    pub(crate) name: String,
+    /// Its bytes.
+    pub(crate) contents: Vec<u8>,
+}
+
+/// A generation after a boot.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct AfterBoot {
+    /// What came of the first `restore`.
+    pub(crate) first: String,
+    /// What came of it once more, when the network was there; empty if it was before.
+    pub(crate) again: String,
+    /// Whether a ping and a datagram are answered then.
+    pub(crate) answers: (bool, bool),
+    /// Whether something is not as it was put.
+    pub(crate) drift: bool,
+    /// The generation that could not be restored.
+    pub(crate) stands_for: Option<u64>,
+    /// Whether pings are answered after `remove`.
+    pub(crate) open: bool,
+    /// What was left after `remove`.
+    pub(crate) left: Vec<String>,
 }
 
 /// Two policies in turns, under traffic.

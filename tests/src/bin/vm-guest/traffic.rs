@@ -47,7 +47,12 @@ impl Ping {
             let sequence = self.sequence.to_be_bytes();
             // Echo request; the kernel fills in checksum and identifier.
             let request = [8, 0, 0, 0, 0, 0, sequence[0], sequence[1]];
-            self.socket.send(&request).doing("ping")?;
+            // A drop on the way out is told at once (ENOBUFS), and is no answer.
+            if let Err(error) = self.socket.send(&request)
+                && expected
+            {
+                return Err(format!("ping: {error}"));
+            }
             if answer(&self.socket, PATIENCE, |bytes| bytes.get(6..8) == Some(&sequence))? {
                 return Ok(true);
             }
