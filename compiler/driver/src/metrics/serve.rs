@@ -16,6 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How many bytes the head of a request may have.
 const HEAD: usize = 8192;
 
+/// How often in a row nobody can be let in before it is given up.
+const FAILURES: u32 = 50;
+/// Between two of these.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// What an answer is.
 enum Answer {
     Page(String),
@@ -28,19 +33,21 @@ pub fn serve(
     listener: &TcpListener,
     mut page: impl FnMut() -> Result<String, String>,
 ) -> io::Error {
+    let mut failures = 0;
     loop {
         match listener.accept() {
-            Ok((stream, _)) => drop(answer(&stream, &mut page)),
-            // Whoever asked is gone already.
-            Err(error) if is_passing(&error) => {}
-            Err(error) => return error,
+            Ok((stream, _)) => {
+                failures = 0;
+                drop(answer(&stream, &mut page));
+            }
+            Err(error) if failures == FAILURES => return error,
+            // Whoever asked is gone already, or there is no room for another file now.
+            Err(_) => {
+                failures += 1;
+                std::thread::sleep(PAUSE);
+            }
         }
     }
-}
-
-fn is_passing(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, TimedOut};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | TimedOut)
 }
 
 /// Answers one request.
