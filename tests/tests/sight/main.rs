@@ -10,7 +10,6 @@ mod map;
 #[allow(dead_code, reason = "the tests of the command use the rest")]
 #[path = "../cli/tool.rs"]
 mod tool;
-mod unit;
 
 /// Whether a tool is here; says so if not.
 fn is_there(tool: &str, package: &str, test: &str) -> bool {

@@ -47,6 +47,8 @@ families! {
         "How much longer a confirmation is awaited; 0 if none is.";
     IS_LOST: Gauge "policyc_generation_lost",
         "Whether a generation was live and its pins are gone, as after a boot: 1 or 0.";
+    CLOSED: Gauge "policyc_denies_everything",
+        "Whether everything is denied because a generation could not be restored: 1 or 0.";
     UNTIDY: Gauge "policyc_interrupted",
         "Whether a command was interrupted and the next one has to tidy up: 1 or 0.";
     POINTS: Gauge "policyc_attach_points", "Attach points at which the live generation judges.";

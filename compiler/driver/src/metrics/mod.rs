@@ -37,6 +37,8 @@ pub fn render(facts: &Facts<'_>) -> String {
     page.family(families::BUILD, [(version, 1)]);
     page.number(families::LIVE, status.live.is_some().into());
     page.number(families::IS_LOST, (status.live.is_none() && status.lost.is_some()).into());
+    let closed = status.live.as_ref().is_some_and(|live| live.stands_for.is_some());
+    page.number(families::CLOSED, closed.into());
     page.number(families::UNTIDY, status.untidy.into());
     if let Some(live) = &status.live {
         generation(&mut page, live, facts.manifest);

@@ -96,6 +96,14 @@ policyc_packets_total{policy="shop/web",direction="ingress",rule="spec.ingress[0
 }
 
 #[test]
+fn what_stands_for_a_generation_is_told() {
+    let live = Live { stands_for: Some(6), ..live() };
+    let status = Status { live: Some(live), lost: None, untidy: false };
+    let facts = Facts { status: &status, manifest: None, lost_events: None, connections: None };
+    assert!(render(&facts).contains("\npolicyc_denies_everything 1\n"));
+}
+
+#[test]
 fn events_are_told_apart_from_packets() {
     let mut manifest = manifest();
     manifest.events = vec![EventSpec {
@@ -124,7 +132,9 @@ fn nothing_is_a_page_too() {
     let facts = Facts { status: &status, manifest: None, lost_events: None, connections: None };
     let page = render(&facts);
     let samples: Vec<_> = page.lines().filter(|line| !line.starts_with('#')).skip(1).collect();
-    assert_eq!(samples, ["policyc_live 0", "policyc_generation_lost 1", "policyc_interrupted 1"]);
+    let zeros = ["policyc_live 0", "policyc_denies_everything 0"];
+    let ones = ["policyc_generation_lost 1", "policyc_interrupted 1"];
+    assert_eq!(samples, [zeros[0], ones[0], zeros[1], ones[1]]);
 }
 
 #[test]
