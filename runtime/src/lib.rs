@@ -53,7 +53,7 @@ pub use error::Error;
 pub use host::{Dirs, Host};
 pub use members::Group;
 pub use observe::{Events, lost_events};
-pub use patch::{Change, Members, Patch, Patched};
+pub use patch::{Change, Members, Patch, Patched, Stored};
 pub use point::{Mechanism, Point};
 pub use remove::remove;
 pub use restore::{artifact_of, last_applied};

@@ -3,11 +3,13 @@
 //!
 //! Guarantees: at any time a packet is judged with its peer in the sets it was in before
 //! or in those it is in afterwards; on return, with the latter. What is refused or fails
-//! changes nothing. What is known is written first, whole: of a command that is killed
-//! before that nothing is left, and after it the next command finishes what it began.
+//! changes nothing. What is to be known is written first: of a command that is killed
+//! before that nothing is left, and after it the next command finishes what it began. What
+//! is known survives a crash of the machine when the command returns.
 //! Does not know: where the members come from.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use policyc_bpf::manifest::RuntimeSet;
 use policyc_bpf::sets::{Prefix, View};
@@ -59,6 +61,8 @@ pub struct Patch<'a, K: Kernel> {
     pub generation: u64,
     sets: Vec<RuntimeSet>,
     facts: Facts,
+    /// Whether they are what somebody wrote down, and programs see.
+    is_written: bool,
     maps: Option<Maps<K::Map>>,
 }
 
@@ -89,8 +93,9 @@ impl<'a, K: Kernel> Patch<'a, K> {
         let maps = Maps::open(host, record.number)?;
         let shown = maps.as_ref().map_or(Ok(0), |maps| maps.shown(host.kernel))?;
         let facts = members::read(host, record)?;
+        let is_written = facts.is_some();
         let facts = facts.unwrap_or_else(|| Facts::said(&sets, shown));
-        Ok(Self { host, _lock, generation: record.number, sets, facts, maps })
+        Ok(Self { host, _lock, generation: record.number, sets, facts, is_written, maps })
     }
 
     /// What is known, by id: groups and workloads that rules name, and those that were
@@ -132,26 +137,75 @@ impl<'a, K: Kernel> Patch<'a, K> {
     ///
     /// # Errors
     /// [`Error::HalfPatched`]; what failed: nothing changed then.
-    pub fn store(self, change: &Change) -> Result<(), Error> {
-        let (kernel, number) = (self.host.kernel, change.facts.change);
-        let seen = self.maps.as_ref().map(|maps| maps.seen(kernel)).transpose()?;
-        let shown = || {
-            members::write(self.host, self.generation, &change.facts)?;
-            let Some((maps, seen)) = self.maps.as_ref().zip(seen.as_ref()) else { return Ok(()) };
-            maps.show(kernel, seen, &change.view, number)
+    pub fn make(self, change: &Change) -> Result<(), Error> {
+        self.store(change)?.settle()
+    }
+
+    /// Makes it so for packets that come from now on. That is to be settled.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn store(self, change: &Change) -> Result<Stored<'a, K>, Error> {
+        let kernel = self.host.kernel;
+        let seen = |maps| match self.is_written {
+            true => members::seen(&self.sets, &self.facts, maps, kernel),
+            false => maps.seen(kernel),
         };
-        let Err(error) = shown() else { return Ok(()) };
-        match self.undo(seen.as_ref()) {
-            Ok(()) => Err(error),
-            Err(_) => Err(Error::HalfPatched { error: Box::new(error) }),
+        let seen = self.maps.as_ref().map(seen).transpose()?;
+        let stored = members::begin(self.host, self.generation, &change.facts);
+        let stored = stored.and_then(|()| match self.maps.as_ref().zip(seen.as_ref()) {
+            Some((maps, seen)) => maps.store(kernel, seen, &change.view),
+            None => Ok(()),
+        });
+        let it = Stored { patch: self, seen, change: change.facts.change };
+        match stored {
+            Ok(()) => Ok(it),
+            Err(error) => Err(it.undo(error)),
         }
+    }
+}
+
+/// A change that packets are judged by already.
+pub struct Stored<'a, K: Kernel> {
+    patch: Patch<'a, K>,
+    /// What programs saw before.
+    seen: Option<View>,
+    change: u64,
+}
+
+impl<K: Kernel> fmt::Debug for Stored<'_, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stored").field("change", &self.change).finish_non_exhaustive()
+    }
+}
+
+impl<K: Kernel> Stored<'_, K> {
+    /// Makes it survive a crash of the machine, and waits until no program looks at what
+    /// was before.
+    ///
+    /// # Errors
+    /// [`Error::HalfPatched`]; what failed: nothing changed then.
+    pub fn settle(self) -> Result<(), Error> {
+        let Patch { host, generation, maps, .. } = &self.patch;
+        let settled = members::settle(host, *generation).and_then(|()| match maps {
+            Some(maps) => maps.done(host.kernel, self.change),
+            None => Ok(()),
+        });
+        settled.map_err(|error| self.undo(error))
     }
 
     /// Programs see what they saw, and that is what is known.
-    fn undo(&self, seen: Option<&View>) -> Result<(), Error> {
-        if let Some((maps, seen)) = self.maps.as_ref().zip(seen) {
-            maps.store(self.host.kernel, &maps.seen(self.host.kernel)?, seen)?;
+    fn undo(&self, error: Error) -> Error {
+        let Patch { host, generation, maps, facts, .. } = &self.patch;
+        let undone = || {
+            if let Some((maps, seen)) = maps.as_ref().zip(self.seen.as_ref()) {
+                maps.store(host.kernel, &maps.seen(host.kernel)?, seen)?;
+            }
+            members::write(host, *generation, facts)
+        };
+        match undone() {
+            Ok(()) => error,
+            Err(_) => Error::HalfPatched { error: Box::new(error) },
         }
-        members::write(self.host, self.generation, &self.facts)
     }
 }

@@ -73,7 +73,7 @@ fn change(kernel: &FakeKernel, id: u64, members: &str) -> Result<(u64, Vec<Patch
     let patch = Patch::open(&host)?;
     let generation = patch.generation;
     let change = patch.plan(&[Members { id, prefixes: prefixes(members) }])?;
-    patch.store(&change)?;
+    patch.make(&change)?;
     Ok((generation, change.patched))
 }
 

@@ -16,6 +16,7 @@ pub mod host;
 pub mod input;
 pub mod machine;
 pub mod manifest;
+pub mod members;
 pub mod metrics;
 pub mod naming;
 pub mod observe;

@@ -75,20 +75,6 @@ impl<M> Maps<M> {
         view.map_err(|_| wrong(SETS, "has entries that this release does not know"))
     }
 
-    /// Stores what is different, waits until no program looks at what was before, and
-    /// says so.
-    pub(crate) fn show<K: Kernel<Map = M>>(
-        &self,
-        kernel: &K,
-        from: &View,
-        to: &View,
-        change: u64,
-    ) -> Result<(), Error> {
-        self.store(kernel, from, to)?;
-        kernel.grace_period().or_doing("wait for running programs to end")?;
-        kernel.map_update(&self.beside, &SHOWN, &change.to_ne_bytes()).or_doing(CHANGING)
-    }
-
     /// Stores what is different.
     pub(crate) fn store<K: Kernel<Map = M>>(
         &self,
@@ -101,6 +87,12 @@ impl<M> Maps<M> {
             Change::Delete(key) => kernel.map_delete(&self.view, &key).map(drop),
         });
         changed.or_doing(CHANGING)
+    }
+
+    /// Waits until no program looks at what was before, and says what is shown.
+    pub(crate) fn done<K: Kernel<Map = M>>(&self, kernel: &K, change: u64) -> Result<(), Error> {
+        kernel.grace_period().or_doing("wait for running programs to end")?;
+        kernel.map_update(&self.beside, &SHOWN, &change.to_ne_bytes()).or_doing(CHANGING)
     }
 }
 
@@ -170,27 +162,52 @@ pub(crate) fn fill<K: Kernel>(
     filled.or_doing("fill the members of run-time sets")
 }
 
-/// Whether the programs of a generation do not see yet what is known.
+/// Whether a command was killed that was changing members.
 pub(crate) fn is_unfinished<K: Kernel>(host: &Host<'_, K>, record: &Record) -> Result<bool, Error> {
+    let Some(known) = super::read(host, record)? else { return Ok(false) };
     let Some(maps) = Maps::open(host, record.number)? else { return Ok(false) };
-    let known = super::read(host, record)?;
-    let shown = maps.shown(host.kernel)?;
-    Ok(known.is_some_and(|known| known.change != shown))
+    let is_seen = known.change == maps.shown(host.kernel)?;
+    Ok(!is_seen || super::begun(host, record, &known)?.is_some())
 }
 
-/// Finishes a change that was killed: the live generation's programs see what is known.
+/// Finishes a change that was killed: the live generation knows what it was to know, and
+/// its programs see that.
 pub(crate) fn finish<K: Kernel>(host: &Host<'_, K>, journal: &Journal) -> Result<(), Error> {
     let Some(live) = &journal.active else { return Ok(()) };
-    let Some(maps) = Maps::open(host, live.number)? else { return Ok(()) };
-    let facts = match super::read(host, live) {
+    let known = match super::read(host, live) {
         // Whoever needs them says so.
         Ok(None) | Err(Error::Members { .. }) => return Ok(()),
-        Ok(Some(facts)) if facts.change == maps.shown(host.kernel)? => return Ok(()),
-        facts => facts?.unwrap_or_default(),
+        known => known?.unwrap_or_default(),
     };
-    let Some((artifact, _)) = read_copy(host, live)? else { return Ok(()) };
-    let to = of(&artifact.manifest().sets, &facts, &maps, host.kernel)?;
-    maps.show(host.kernel, &maps.seen(host.kernel)?, &to, facts.change)
+    let begun = super::begun(host, live, &known)?;
+    let facts = begun.as_ref().unwrap_or(&known);
+    let maps = Maps::open(host, live.number)?;
+    if let Some(maps) = &maps {
+        if facts.change == maps.shown(host.kernel)? {
+            return Ok(());
+        }
+        let Some((artifact, _)) = read_copy(host, live)? else { return Ok(()) };
+        let to = of(&artifact.manifest().sets, facts, maps, host.kernel)?;
+        maps.store(host.kernel, &maps.seen(host.kernel)?, &to)?;
+    }
+    if begun.is_some() {
+        super::settle(host, live.number)?;
+    }
+    maps.map_or(Ok(()), |maps| maps.done(host.kernel, facts.change))
+}
+
+/// What programs see where nothing is unfinished and these facts were written down: that
+/// is what a view of them is, unless something was learnt besides, which is read.
+pub(crate) fn seen<K: Kernel>(
+    sets: &[RuntimeSet],
+    facts: &Facts,
+    maps: &Maps<K::Map>,
+    kernel: &K,
+) -> Result<View, Error> {
+    match maps.learnt(kernel)?.is_empty() {
+        true => view(sets, &facts.members(sets, &[])),
+        false => maps.seen(kernel),
+    }
 }
 
 /// The view of what is known and of what was learnt.

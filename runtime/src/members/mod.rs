@@ -10,15 +10,17 @@
 mod maps;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use policyc_bpf::Artifact;
 use policyc_bpf::manifest::{RuntimeSet, SetKind};
 use policyc_bpf::sets::{Member, Prefix, digest};
 use policyc_sys::Kernel;
+use policyc_sys::host::beside;
 use serde::{Deserialize, Serialize};
 
 use maps::view;
-pub(crate) use maps::{Maps, fill, finish, is_unfinished, of as view_of};
+pub(crate) use maps::{Maps, fill, finish, is_unfinished, of as view_of, seen};
 
 use crate::error::{Error, OrDoing};
 use crate::host::Host;
@@ -100,7 +102,8 @@ impl Facts {
 }
 
 impl Group {
-    fn said(set: &RuntimeSet) -> Self {
+    /// What an artifact says of the group of a set.
+    pub fn said(set: &RuntimeSet) -> Self {
         let RuntimeSet { kind, name, members, .. } = set.clone();
         Self { kind, name, said: digest(&members), members, patched: None }
     }
@@ -151,7 +154,7 @@ fn of_boot_before(mut facts: Facts) -> Facts {
 
 /// What a generation knows, if it was ever said.
 pub(crate) fn read<K: Kernel>(host: &Host<'_, K>, record: &Record) -> Result<Option<Facts>, Error> {
-    let path = host.dirs.copy(record.number).join(FILE);
+    let path = file(host, record.number);
     let Some(bytes) = host.kernel.read_file(&path).or_doing("read the members")? else {
         return Ok(None);
     };
@@ -164,14 +167,54 @@ pub(crate) fn read<K: Kernel>(host: &Host<'_, K>, record: &Record) -> Result<Opt
     Err(Error::Members { path, reason })
 }
 
-/// Replaces what a generation knows: it knows the old or the new, whatever is killed.
+/// What a generation is to know, if a command was killed that had begun to say so. A part
+/// of it says nothing: it was killed before anything else was done.
+fn begun<K: Kernel>(
+    host: &Host<'_, K>,
+    record: &Record,
+    known: &Facts,
+) -> Result<Option<Facts>, Error> {
+    let path = beside(&file(host, record.number));
+    let bytes = host.kernel.read_file(&path).or_doing("read the members")?.unwrap_or_default();
+    let facts: Option<Facts> = serde_json::from_slice(&bytes).ok();
+    Ok(facts.filter(|facts| facts.format == FORMAT && facts.change > known.change))
+}
+
+/// Says what a generation is to know: other processes see it, a crash may lose it.
+pub(crate) fn begin<K: Kernel>(
+    host: &Host<'_, K>,
+    number: u64,
+    facts: &Facts,
+) -> Result<(), Error> {
+    let path = file(host, number);
+    let bytes = text(&path, facts)?;
+    host.kernel.write_beside(&path, &bytes).or_doing(WRITING)
+}
+
+/// What was begun is what is known.
+pub(crate) fn settle<K: Kernel>(host: &Host<'_, K>, number: u64) -> Result<(), Error> {
+    host.kernel.settle(&file(host, number)).or_doing(WRITING)
+}
+
+/// This is known and nothing else was begun, whatever is killed.
 pub(crate) fn write<K: Kernel>(
     host: &Host<'_, K>,
     number: u64,
     facts: &Facts,
 ) -> Result<(), Error> {
-    let path = host.dirs.copy(number).join(FILE);
-    let bytes = serde_json::to_vec(facts)
-        .map_err(|error| Error::Members { path: path.clone(), reason: error.to_string() })?;
-    host.kernel.write_file(&path, &bytes).or_doing("write the members")
+    let path = file(host, number);
+    host.remove(&beside(&path))?;
+    host.kernel.write_file(&path, &text(&path, facts)?).or_doing(WRITING)
+}
+
+const WRITING: &str = "write the members";
+
+fn file<K: Kernel>(host: &Host<'_, K>, number: u64) -> PathBuf {
+    host.dirs.copy(number).join(FILE)
+}
+
+fn text(path: &Path, facts: &Facts) -> Result<Vec<u8>, Error> {
+    let unsaid = |error: serde_json::Error| error.to_string();
+    serde_json::to_vec(facts)
+        .map_err(|error| Error::Members { path: path.to_owned(), reason: unsaid(error) })
 }

@@ -50,7 +50,7 @@ pub const NUMBER: u64 = 0xffff;
 pub struct Member {
     /// Which addresses.
     pub prefix: Prefix,
-    /// Until when, in nanoseconds of `CLOCK_MONOTONIC`, less than 66 µs early.
+    /// Until when, in nanoseconds of `CLOCK_MONOTONIC`, to within 66 µs.
     pub expires: u64,
 }
 

@@ -10,6 +10,7 @@
 //! one run say something.
 
 mod conversation;
+pub mod patch;
 mod policy;
 mod rig;
 mod statistics;
@@ -68,6 +69,9 @@ pub enum BenchError {
         /// What it should have.
         expected: u32,
     },
+    /// The runtime said no.
+    #[error(transparent)]
+    Runtime(#[from] policyc_runtime::Error),
     /// A bug of policyc.
     #[error("this is a bug in policyc: {0}")]
     Internal(String),

@@ -144,7 +144,8 @@ pub enum Command {
         command: super::conntrack::args::ConntrackCommand,
     },
     /// Measure what a packet costs here, beside programs that do nothing.
-    #[command(after_help = "Examples:\n  policyc bench\n  policyc bench --rounds 100 -o json")]
+    #[command(after_help = "Examples:\n  policyc bench\n  policyc bench --rounds 100 -o json\n  \
+                            policyc bench --patch")]
     Bench(BenchArgs),
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  policyc completions bash > /etc/bash_completion.d/policyc")]
@@ -392,6 +393,10 @@ pub struct BenchArgs {
     /// Rounds in which every program takes its turn.
     #[arg(long, value_name = "N", default_value_t = 45, value_parser = clap::value_parser!(u16).range(1..))]
     pub rounds: u16,
+    /// Measure what a changed group costs instead, from the file to the verdict: `patch`
+    /// beside a new generation, at a cgroup that is made for it.
+    #[arg(long)]
+    pub patch: bool,
     /// How figures are written.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,

@@ -2,23 +2,18 @@
 //!
 //! What the members of groups and workloads are is computed here; the runtime makes it so.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use ipnet::IpNet;
 use policyc_bpf::manifest::SetKind;
-use policyc_bpf::sets::Prefix;
-use policyc_codegen::lower::set_tables::prefixes;
-use policyc_policy::inventory::{self, Inventory};
-use policyc_policy::network;
-use policyc_runtime::{Group, Host, Members, Patch, Patched};
+use policyc_policy::inventory;
+use policyc_runtime::{Host, Patch, Patched};
 use policyc_sys::kernel::RealKernel;
 
 use super::args::{FailOn, PatchArgs};
 use super::{Error, Status, common, live, output};
 use crate::render::{Format, plural};
 use crate::session::Session;
-use crate::{input, manifest};
+use crate::{input, members};
 
 pub(super) fn run(args: &PatchArgs) -> Result<Status, Error> {
     let mut session = Session::new();
@@ -30,10 +25,10 @@ pub(super) fn run(args: &PatchArgs) -> Result<Status, Error> {
     let dirs = args.state.dirs()?;
     let host = Host { kernel: &RealKernel, dirs: &dirs };
     let patch = Patch::open(&host).map_err(|error| live::failed(&error))?;
-    let mut wanted = Vec::new();
-    for (id, group) in patch.groups() {
-        wanted.extend(members(group, &given)?.map(|prefixes| Members { id, prefixes }));
-    }
+    let wanted = members::of(patch.groups(), &given).map_err(|error| {
+        let help = "build with the inventory as it is now, and apply";
+        Error::Message(format!("{error}\n  help: {help}"))
+    })?;
     if wanted.is_empty() {
         let known: Vec<_> = patch.groups().map(|(_, group)| group.name.as_str()).collect();
         return Err(Error::Message(nothing_to_change(known)));
@@ -41,7 +36,7 @@ pub(super) fn run(args: &PatchArgs) -> Result<Status, Error> {
     let change = patch.plan(&wanted).map_err(|error| live::failed(&error))?;
     let generation = patch.generation;
     if !args.dry_run {
-        patch.store(&change).map_err(|error| live::failed(&error))?;
+        patch.make(&change).map_err(|error| live::failed(&error))?;
     }
     let patched = &change.patched;
     output::print(&match args.output {
@@ -49,33 +44,6 @@ pub(super) fn run(args: &PatchArgs) -> Result<Status, Error> {
         Format::Json => json(generation, args.dry_run, patched),
     })?;
     Ok(Status::Clean)
-}
-
-/// The members of a group or workload, if it is given.
-///
-/// # Errors
-/// A workload is not what it was when policy was built.
-fn members(group: &Group, given: &Inventory) -> Result<Option<Vec<Prefix>>, Error> {
-    let SetKind::Workload { labels } = group.kind else {
-        let set = network::RuntimeSet::Group { name: group.name.clone(), except: Vec::new() };
-        return Ok(set.members(given).map(|members| prefixes(&members)));
-    };
-    let Some(number) = manifest::labels_number(given, &group.name) else { return Ok(None) };
-    if number != labels {
-        let help = "build with the inventory as it is now, and apply";
-        let message =
-            format!("`{}` has other labels or ports than when policy was built", group.name);
-        return Err(Error::Message(format!("{message}\n  help: {help}")));
-    }
-    // Whoever has its labels and ports is one of it.
-    let alike = given.workloads.values().filter(|workload| {
-        let is_itself = workload.name == group.name;
-        let is_another = workload.dynamic && !is_itself;
-        !is_another && manifest::labels_number(given, &workload.name) == Some(labels)
-    });
-    let addresses = alike.flat_map(|workload| &workload.addresses);
-    let addresses: BTreeSet<IpNet> = addresses.map(|address| IpNet::from(*address)).collect();
-    Ok(Some(prefixes(&addresses.into_iter().collect::<Vec<_>>())))
 }
 
 fn nothing_to_change(mut known: Vec<&str>) -> String {

@@ -1,8 +1,8 @@
 //! Small files that survive a crash whole: the old contents or the new ones.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use crate::SysError;
 
@@ -16,13 +16,44 @@ pub fn write_durable(path: &Path, contents: &[u8]) -> Result<(), SysError> {
 }
 
 fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    fs::create_dir_all(parent)?;
+    put(path, contents)?;
+    replace(path)
+}
+
+/// The first half of [`write_durable`]: the new contents are beside the file, and every
+/// process sees them there. A crash of the machine may lose them.
+///
+/// # Errors
+/// What the system said; there may be a part of them.
+pub fn write_beside(path: &Path, contents: &[u8]) -> Result<(), SysError> {
+    put(path, contents).map_err(|e| SysError::from_io("write", &e).about(path.to_string_lossy()))
+}
+
+/// The second half: what is beside the file replaces it, for good.
+///
+/// # Errors
+/// What the system said; the old contents are then still there.
+pub fn settle(path: &Path) -> Result<(), SysError> {
+    replace(path).map_err(|e| SysError::from_io("write", &e).about(path.to_string_lossy()))
+}
+
+/// Where new contents of a file are until they replace it.
+pub fn beside(path: &Path) -> PathBuf {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
-    let mut file = File::create(&beside)?;
-    file.write_all(contents)?;
-    file.sync_all()?;
+    beside.into()
+}
+
+fn put(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    fs::create_dir_all(parent)?;
+    fs::write(beside(path), contents)
+}
+
+fn replace(path: &Path) -> io::Result<()> {
+    let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let beside = beside(path);
+    File::open(&beside)?.sync_all()?;
     fs::rename(&beside, path)?;
     File::open(parent)?.sync_all()
 }

@@ -190,6 +190,12 @@ pub trait Kernel {
     fn remove(&self, path: &Path) -> Result<bool, SysError>;
     /// Replaces a file so that a crash leaves the old contents or the new.
     fn write_file(&self, path: &Path, contents: &[u8]) -> Result<(), SysError>;
+    /// The first half of [`write_file`](Self::write_file): new contents are
+    /// [beside](crate::host::beside) a file, where processes see them and a crash may lose
+    /// them. What is killed meanwhile leaves a part of them.
+    fn write_beside(&self, path: &Path, contents: &[u8]) -> Result<(), SysError>;
+    /// The second half: what is beside a file replaces it.
+    fn settle(&self, path: &Path) -> Result<(), SysError>;
     /// The contents of a file, if it exists.
     fn read_file(&self, path: &Path) -> Result<Option<Vec<u8>>, SysError>;
     /// Gives an object a name in a BPF file system.

@@ -133,6 +133,14 @@ impl Kernel for RealKernel {
         host::write_durable(path, contents)
     }
 
+    fn write_beside(&self, path: &Path, contents: &[u8]) -> Result<(), SysError> {
+        host::write_beside(path, contents)
+    }
+
+    fn settle(&self, path: &Path) -> Result<(), SysError> {
+        host::settle(path)
+    }
+
     fn read_file(&self, path: &Path) -> Result<Option<Vec<u8>>, SysError> {
         host::read_optional(path)
     }

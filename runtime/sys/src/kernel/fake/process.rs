@@ -276,6 +276,26 @@ impl Kernel for FakeKernel {
         Ok(())
     }
 
+    fn write_beside(&self, path: &Path, contents: &[u8]) -> Result<(), SysError> {
+        let path = crate::host::beside(path);
+        if self.enter("write_beside").is_err() {
+            // Killed meanwhile.
+            let part = contents[..contents.len() / 2].to_vec();
+            self.host.0.files.borrow_mut().insert(path.clone(), part);
+            return Err(Self::error("write", libc::EINTR, &path));
+        }
+        self.host.0.files.borrow_mut().insert(path, contents.to_vec());
+        Ok(())
+    }
+
+    fn settle(&self, path: &Path) -> Result<(), SysError> {
+        let state = self.enter("settle")?;
+        let contents = state.files.borrow_mut().remove(&crate::host::beside(path));
+        let contents = contents.ok_or_else(|| Self::error("fsync", libc::ENOENT, path))?;
+        state.files.borrow_mut().insert(path.to_owned(), contents);
+        Ok(())
+    }
+
     fn read_file(&self, path: &Path) -> Result<Option<Vec<u8>>, SysError> {
         let state = self.enter("read_file")?;
         Ok(state.files.borrow().get(path).cloned())
