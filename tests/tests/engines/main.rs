@@ -20,6 +20,7 @@ mod corpus;
 mod cyclonus;
 mod escapes;
 mod events;
+mod expired;
 mod fixtures;
 mod lineup;
 mod metamorphic;
