@@ -84,7 +84,8 @@ impl<'a, K: Kernel> Patch<'a, K> {
         let _lock = host.lock("patch")?;
         check_privileges(host, &host.read_journal()?)?;
         let Recovered { journal, .. } = recover(host)?;
-        let (Some(state), Some(record)) = (host.open_state()?, journal.active.as_ref()) else {
+        // What denies everything in its stead knows of no group.
+        let (Some(state), Some(record)) = (host.open_state()?, journal.judging()) else {
             return Err(Error::NothingLive);
         };
         refuse_pending(host.kernel, &journal, host.read_state(&state)?)?;

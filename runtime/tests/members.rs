@@ -386,7 +386,13 @@ fn a_file_of_members_that_is_broken_is_told_and_hinders_nothing_else() {
         let confirmed = confirm(&at(&FakeKernel::new(&host), &Dirs::default()));
         assert_eq!(confirmed, Err(Error::NothingPending));
         assert!(status(&at(&FakeKernel::new(&host), &Dirs::default())).is_ok());
+        let error = apply(&host, &["10.0.0.0/8"]).expect_err("refused");
+        assert!(matches!(error, Error::Members { .. }), "{error}");
     }
+    let other = machine();
+    apply(&other, &["10.0.0.0/8"]).expect("applies");
+    FakeKernel::new(&other).write_file(&path, b"").expect("writes");
+    run(&FakeKernel::new(&other), &FIRST, Options::default()).expect("needs none of it");
     FakeKernel::new(&host).remove(&path).expect("removes");
     change(&FakeKernel::new(&host), 1, "10.1.0.0/16").expect("patches");
     assert_eq!(members(&host, 1), ["10.1.0.0/16"]);

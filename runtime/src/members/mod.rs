@@ -116,11 +116,20 @@ pub(crate) fn next<K: Kernel>(
     journal: &Journal,
 ) -> Result<Beginning, Error> {
     let sets = &artifact.manifest().sets;
-    let mut known = match (journal.judging(), &journal.lost) {
-        (Some(live), _) => read(host, live)?.unwrap_or_default(),
-        (None, Some(lost)) => of_boot_before(read(host, lost)?.unwrap_or_default()),
-        (None, None) => Facts::default(),
+    let (before, is_boot) = match (journal.judging(), &journal.lost) {
+        (Some(live), _) => (Some(live), false),
+        (None, lost) => (lost.as_ref(), true),
     };
+    let known = before.map(|record| read(host, record)).transpose();
+    let mut known = match known {
+        // What cannot be read must not keep a generation away that needs none of it.
+        Err(Error::Members { .. }) if sets.is_empty() => Facts::default(),
+        known => known?.flatten().unwrap_or_default(),
+    };
+    if is_boot {
+        // Workloads have other addresses after a boot.
+        known.groups.retain(|_, group| group.kind == SetKind::Group);
+    }
     let facts = Facts::said(sets, known.change + 1);
     let mut beginning = Beginning { facts, ..Beginning::default() };
     let Beginning { facts, learnt, replaced } = &mut beginning;
@@ -144,12 +153,6 @@ pub(crate) fn next<K: Kernel>(
     }
     view(sets, &facts.members(sets, learnt))?;
     Ok(beginning)
-}
-
-/// What is still true after a boot: workloads have other addresses then.
-fn of_boot_before(mut facts: Facts) -> Facts {
-    facts.groups.retain(|_, group| group.kind == SetKind::Group);
-    facts
 }
 
 /// What a generation knows, if it was ever said.
