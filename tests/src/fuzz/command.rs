@@ -1,4 +1,4 @@
-//! Readers of what is typed, and of what programs report.
+//! Readers of what is typed, of what programs report, and of what was written of that.
 
 use std::sync::LazyLock;
 use std::time::UNIX_EPOCH;
@@ -6,6 +6,7 @@ use std::time::UNIX_EPOCH;
 use clap::Parser as _;
 use policyc::cli::args::Cli;
 use policyc::observe::{Clock, Record, compact, decode, head, json};
+use policyc::service_map::{self, ServiceMap};
 use policyc::{manifest as manifests, who as ends};
 use policyc_bpf::Manifest;
 use policyc_policy::inventory::Inventory;
@@ -49,6 +50,30 @@ pub fn record(bytes: &[u8]) {
             assert_eq!(line.find('\n'), Some(line.len() - 1), "{line:?}");
         }
     }
+}
+
+/// Flows, one a line: whatever they say, the page has its own script alone, and each
+/// output is one.
+pub fn service_map(bytes: &[u8]) {
+    let mut map = ServiceMap::default();
+    for line in String::from_utf8_lossy(bytes).lines().take(64) {
+        if let Ok(flow) = service_map::flow(line) {
+            map.add(flow);
+        }
+    }
+    let page = service_map::html(&map, "");
+    for tag in ["<script", "</script", "<style", "<svg", "</svg", "<title>service map"] {
+        assert_eq!(page.matches(tag).count(), 1, "{tag}");
+    }
+    assert!(!page.contains(|c: char| c.is_control() && c != '\n'), "{page:?}");
+    let graph = service_map::dot(&map);
+    assert!(graph.starts_with("digraph policyc {\n") && graph.ends_with("\n}\n"), "{graph}");
+    for line in graph.lines() {
+        let bare = line.replace("\\\\", "").replace("\\\"", "");
+        assert_eq!(bare.matches('"').count() % 2, 0, "{line}");
+    }
+    let edges: usize = map.edges.values().map(|services| services.len()).sum();
+    assert_eq!(service_map::json(&map)["edges"].as_array().map(Vec::len), Some(edges));
 }
 
 /// The manifest of a small build with verdicts and events.

@@ -20,7 +20,7 @@ mod policies;
 mod programs;
 
 pub use artifacts::{artifact, artifact_resealed};
-pub use command::{arguments, record, who};
+pub use command::{arguments, record, service_map, who};
 pub use documents::{bindings, fixture, inventory, policy, tracing, yaml};
 pub use hosts::{btf, profile, tracepoint};
 pub use pipelines::{bir, bir_text, policies, policy_text, tracing_text};
@@ -51,6 +51,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("policy_text", policy_text),
     ("profile", profile),
     ("record", record),
+    ("service_map", service_map),
     ("tracepoint", tracepoint),
     ("tracing", tracing),
     ("tracing_text", tracing_text),
