@@ -22,7 +22,16 @@ fn manifest(decisions: &[(Option<&str>, Outcome, Option<u32>)]) -> Manifest {
         });
         let (outcome, unless_audited) = (*outcome, *unless_audited);
         let (reason, event, log) = (Reason::Rule, None, None);
-        manifest.decisions.push(Decision { outcome, reason, line, event, log, unless_audited });
+        let answer = None;
+        manifest.decisions.push(Decision {
+            outcome,
+            reason,
+            line,
+            event,
+            log,
+            unless_audited,
+            answer,
+        });
     }
     manifest
 }

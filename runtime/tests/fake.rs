@@ -414,9 +414,9 @@ fn privileges_locks_and_verdicts_are_checked_first() {
     drop(lock);
 
     let kernel = FakeKernel::new(&host);
-    kernel.set_retval(7);
+    kernel.set_retval(9);
     let error = run(&kernel, &FIRST, Options::default()).expect_err("refused");
-    assert_eq!(error.to_string(), "program `p0` returned 7 in its dry run, which is no verdict");
+    assert_eq!(error.to_string(), "program `p0` returned 9 in its dry run, which is no verdict");
     drop(kernel);
     assert_eq!(state_dir_only(&host), [""; 0]);
 

@@ -29,3 +29,7 @@ pub const PACKET: &[Unit] = &[
     Unit { name: "stdlib/fragment.bir", text: include_str!("../bir/fragment.bir") },
     Unit { name: "stdlib/report.bir", text: include_str!("../bir/report.bir") },
 ];
+
+/// What packet programs are made of that answer what they deny.
+pub const ANSWER: &[Unit] =
+    &[Unit { name: "stdlib/answer.bir", text: include_str!("../bir/answer.bir") }];

@@ -4,12 +4,12 @@
 use policyc_base::{Sink, SourceMap};
 use policyc_ir::interp::{Context, Input, Machine, Output};
 use policyc_ir::{Module, check, parse_into};
-use policyc_stdlib_bpf::{COMMON, MAPS, PACKET};
+use policyc_stdlib_bpf::{ANSWER, COMMON, MAPS, PACKET};
 
 fn library() -> Module {
     let mut module = Module::default();
     let mut sources = SourceMap::new();
-    for unit in [MAPS].iter().chain(COMMON).chain(PACKET) {
+    for unit in [MAPS].iter().chain(COMMON).chain(PACKET).chain(ANSWER) {
         let file = sources.add(unit.name, unit.text);
         let mut sink = Sink::new();
         let read = parse_into(&mut module, file, unit.text, &mut sink);

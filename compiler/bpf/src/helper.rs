@@ -22,13 +22,17 @@ mod numbers {
     pub const KTIME_GET_NS: i32 = 5;
     pub const GET_PRANDOM_U32: i32 = 7;
     pub const GET_SMP_PROCESSOR_ID: i32 = 8;
+    pub const SKB_STORE_BYTES: i32 = 9;
     pub const TAIL_CALL: i32 = 12;
     pub const GET_CURRENT_PID_TGID: i32 = 14;
     pub const GET_CURRENT_UID_GID: i32 = 15;
     pub const GET_CURRENT_COMM: i32 = 16;
+    pub const REDIRECT: i32 = 23;
     pub const SKB_LOAD_BYTES: i32 = 26;
     pub const GET_CURRENT_TASK: i32 = 35;
+    pub const SKB_CHANGE_TAIL: i32 = 38;
     pub const SKB_PULL_DATA: i32 = 39;
+    pub const SKB_ADJUST_ROOM: i32 = 50;
     pub const FIB_LOOKUP: i32 = 69;
     pub const GET_CURRENT_CGROUP_ID: i32 = 80;
     pub const SKB_ANCESTOR_CGROUP_ID: i32 = 83;

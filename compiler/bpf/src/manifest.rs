@@ -158,6 +158,19 @@ pub struct Decision {
     /// Of a rule's denial: the decision that holds without the rule, by index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unless_audited: Option<u32>,
+    /// How a packet that it drops on tc is answered, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answer>,
+}
+
+/// How a packet that is dropped is answered; `policyc.io/deny-response`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// A TCP connection is reset.
+    Reset,
+    /// ICMP says that it is prohibited.
+    Unreachable,
 }
 
 /// What the records of one policy at one hook hold.

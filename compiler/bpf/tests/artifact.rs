@@ -24,6 +24,7 @@ fn manifest(object: &Object) -> Manifest {
             event: None,
             log: None,
             unless_audited: None,
+            answer: None,
         },
         Decision {
             outcome: Outcome::Allow,
@@ -32,6 +33,7 @@ fn manifest(object: &Object) -> Manifest {
             event: None,
             log: Some("told".into()),
             unless_audited: None,
+            answer: None,
         },
     ];
     manifest.subjects = vec![Subject {

@@ -57,6 +57,9 @@ pub struct DirectionExplanation {
     /// `file:line:column`
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
+    /// How a packet that is dropped is answered: `reset` or `unreachable`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<&'static str>,
     /// What the policy wants told beside it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
@@ -113,6 +116,7 @@ fn side(
         policy: info.map(|i| i.policy.clone()),
         rule: info.map(|i| i.rule.clone()),
         at: location.map(|at| format!("{}:{}:{}", at.file, at.line, at.column)),
+        answer: verdict.response.answer(),
         log: origin.and_then(|origin| session.origins.log(origin)).map(str::to_owned),
     }
 }
@@ -128,7 +132,8 @@ pub fn text(explanation: &Explanation) -> String {
     }
     for side in directions {
         let log = side.log.as_ref().map(|log| format!(", log {log:?}")).unwrap_or_default();
-        let words = words(side);
+        let answer = side.answer.map(|how| format!(", answered: {how}")).unwrap_or_default();
+        let words = words(side) + &answer;
         let _ = writeln!(text, "  {:<8} {:<10} {words}{log}", side.direction, side.verdict);
     }
     text

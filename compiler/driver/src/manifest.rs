@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use policyc_base::{EntityId, OriginTable, PrimaryMap};
-use policyc_bpf::manifest::{SetKind, group_identity, subject_identity};
+use policyc_bpf::manifest::{Answer, SetKind, group_identity, subject_identity};
 use policyc_bpf::{
     AttachHint, Cost, Decision, Digest, Direction, EventField, EventFieldKind, EventSpec, Limit,
     Manifest, Outcome, ProgramEntry, Reason as BpfReason, RuntimeSet, Source, Subject, SubjectKind,
@@ -15,7 +15,7 @@ use policyc_decision::network::{self, NetworkDecision, SetMembers, Why, builtin}
 use policyc_decision::tables::{AddressClass, Cell, Row};
 use policyc_decision::tracing::{EventDecision, EventGraph, EventOutcome, HookDecision};
 use policyc_policy::inventory::{Attach, Identity, Inventory};
-use policyc_policy::network::{Dialect, Reason, Rule, RuntimeSet as RuntimeSetOf};
+use policyc_policy::network::{DenyResponse, Dialect, Reason, Rule, RuntimeSet as RuntimeSetOf};
 use policyc_policy::tracing::ArgKind;
 
 use crate::pipeline::Built;
@@ -252,6 +252,11 @@ fn network_decision(decision: &network::Decision, origins: &OriginTable) -> Deci
         event: None,
         log: origin.and_then(|o| origins.log(o)).map(str::to_owned),
         unless_audited: decision.unless_audited.map(|other| other.index() as u32),
+        answer: match decision.response {
+            DenyResponse::Drop => None,
+            DenyResponse::Reset => Some(Answer::Reset),
+            DenyResponse::Unreachable => Some(Answer::Unreachable),
+        },
     }
 }
 
@@ -279,6 +284,7 @@ fn event_decision(outcome: &EventOutcome) -> Decision {
         event: None,
         log: None,
         unless_audited: None,
+        answer: None,
     }
 }
 

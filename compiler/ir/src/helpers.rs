@@ -71,9 +71,14 @@ const fn signature(args: &'static [Arg], returns: Returns) -> Signature {
     Signature { args, returns, moves_packet: false }
 }
 
+/// A helper that changes the packet.
+const fn moving(args: &'static [Arg]) -> Signature {
+    Signature { args, returns: STATUS, moves_packet: true }
+}
+
 impl Helper {
     /// Every helper.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::MapLookupElem,
         Self::MapUpdateElem,
         Self::MapDeleteElem,
@@ -83,6 +88,10 @@ impl Helper {
         Self::GetSmpProcessorId,
         Self::SkbLoadBytes,
         Self::SkbPullData,
+        Self::SkbStoreBytes,
+        Self::SkbChangeTail,
+        Self::SkbAdjustRoom,
+        Self::Redirect,
         Self::XdpLoadBytes,
         Self::RingbufOutput,
         Self::GetCurrentPidTgid,
@@ -108,6 +117,10 @@ impl Helper {
             Self::GetSmpProcessorId => "get_smp_processor_id",
             Self::SkbLoadBytes => "skb_load_bytes",
             Self::SkbPullData => "skb_pull_data",
+            Self::SkbStoreBytes => "skb_store_bytes",
+            Self::SkbChangeTail => "skb_change_tail",
+            Self::SkbAdjustRoom => "skb_adjust_room",
+            Self::Redirect => "redirect",
             Self::XdpLoadBytes => "xdp_load_bytes",
             Self::RingbufOutput => "ringbuf_output",
             Self::GetCurrentPidTgid => "get_current_pid_tgid",
@@ -147,11 +160,17 @@ impl Helper {
                     [Arg::Ctx, Arg::Int(Width::W32), Arg::Write { size: 3 }, BYTES];
                 signature(&ARGS, STATUS)
             }
-            Self::SkbPullData => Signature {
-                args: &[Arg::Ctx, Arg::Int(Width::W32)],
-                returns: STATUS,
-                moves_packet: true,
-            },
+            Self::SkbPullData => moving(&[Arg::Ctx, Arg::Int(Width::W32)]),
+            Self::SkbStoreBytes => {
+                const ARGS: [Arg; 5] =
+                    [Arg::Ctx, Arg::Int(Width::W32), Arg::Read { size: 3 }, BYTES, WORD];
+                moving(&ARGS)
+            }
+            Self::SkbChangeTail => moving(&[Arg::Ctx, Arg::Int(Width::W32), WORD]),
+            Self::SkbAdjustRoom => {
+                moving(&[Arg::Ctx, Arg::Int(Width::W32), Arg::Int(Width::W32), WORD])
+            }
+            Self::Redirect => signature(&[Arg::Int(Width::W32), WORD], STATUS),
             Self::RingbufOutput => {
                 const ARGS: [Arg; 4] = [Arg::Ringbuf, Arg::Read { size: 2 }, BYTES_OR_NONE, WORD];
                 signature(&ARGS, STATUS)
@@ -194,6 +213,10 @@ impl Helper {
             | Self::MapDeleteElem
             | Self::SkbLoadBytes
             | Self::SkbPullData
+            | Self::SkbStoreBytes
+            | Self::SkbChangeTail
+            | Self::SkbAdjustRoom
+            | Self::Redirect
             | Self::XdpLoadBytes
             | Self::RingbufOutput
             | Self::GetCurrentComm

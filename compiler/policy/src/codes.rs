@@ -45,7 +45,6 @@ codes! {
     REMOVED = "P0234", "the field was removed from Cilium";
     ANNOTATION_UNKNOWN = "P0246", "the annotation is not known";
     ANNOTATION_VALUE = "P0247", "the annotation's value is not known";
-    DENY_RESPONSE_UNSUPPORTED = "P0248", "answers to denied packets are not supported yet";
 
     SUBJECT_MISSING = "P0301", "the rule does not say whom it is about";
     SUBJECT_TWICE = "P0302", "the rule is about endpoints and about nodes";

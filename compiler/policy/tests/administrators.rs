@@ -194,12 +194,8 @@ fn annotations() {
             of("policyc.io/deny-response: rst"),
             &["P0247 2:61 the annotation must be `drop`, `reset` or `unreachable`, not `rst`"],
         ),
-        (
-            of("policyc.io/deny-response: unreachable"),
-            &[
-                "P0248 2:61 the answer `unreachable` to denied packets is not supported yet | write `drop`, or leave the annotation out",
-            ],
-        ),
+        (of("policyc.io/deny-response: reset"), &[]),
+        (of("policyc.io/deny-response: unreachable"), &[]),
         (tracing.to_owned(), &["P0246 1:89 `policyc.io/audit` is no annotation of this kind"]),
     ];
     check(&cases);

@@ -2,7 +2,7 @@
 
 use policyc_bpf::manifest::{Manifest, subject_identity};
 use policyc_bpf::sets::{MEMBERS, SETS};
-use policyc_bpf::{MapKind, MapRole, MapSpec};
+use policyc_bpf::{Direction, MapKind, MapRole, MapSpec};
 use policyc_sys::Kernel;
 
 use super::Options;
@@ -11,6 +11,7 @@ use crate::audit;
 use crate::error::{Error, OrDoing};
 use crate::host::KEY_0;
 use crate::members;
+use crate::point::Point;
 
 /// Where contents come from.
 #[derive(Clone, Copy, Debug)]
@@ -64,8 +65,9 @@ fn table<K: Kernel>(kernel: &K, spec: &MapSpec, map: &K::Map) -> Result<(), Erro
 /// Bytes of an entry of `subjects`.
 const SUBJECT: usize = 16;
 
-/// Attach id to behaviour row + 1, where 0 is nobody; then, behind 0, to the number by
-/// which the subject's connections are known in every generation.
+/// Attach id to behaviour row + 1, where 0 is nobody; then to the hook at which an
+/// interface's packets are met; then to the number by which the subject's connections are
+/// known in every generation.
 pub(super) fn subjects<K: Kernel>(
     kernel: &K,
     spec: &MapSpec,
@@ -73,20 +75,36 @@ pub(super) fn subjects<K: Kernel>(
     plan: &Plan,
 ) -> Result<(), Error> {
     shape(spec, (4, SUBJECT as u32))?;
-    let bound = plan.gates.iter().filter_map(|gate| Some((gate.id, gate.wanted.subject.as_ref()?)));
+    let bound = plan.gates.iter().filter_map(|gate| Some((gate, gate.wanted.subject.as_ref()?)));
     // Ids ascend. Tracing has none of a subject, and needs no room.
     let packets = plan.gates.iter().rfind(|gate| gate.wanted.point.judges_packets());
     if let Some(last) = packets.filter(|gate| gate.id >= spec.max_entries) {
         let points = last.id.saturating_add(1);
         return Err(Error::TooManyPoints { points, room: spec.max_entries });
     }
-    for (id, (name, row)) in bound {
+    for (gate, (name, row)) in bound {
         let mut value = [0; SUBJECT];
         value[..4].copy_from_slice(&row.saturating_add(1).to_ne_bytes());
+        value[4..8].copy_from_slice(&hook(&gate.wanted.point).to_ne_bytes());
         value[8..].copy_from_slice(&subject_identity(name).to_ne_bytes());
-        kernel.map_update(map, &id.to_ne_bytes(), &value).or_doing("fill the subjects")?;
+        kernel.map_update(map, &gate.id.to_ne_bytes(), &value).or_doing("fill the subjects")?;
     }
     Ok(())
+}
+
+/// The number of the hook, for programs that send answers back by the interface.
+const fn hook(point: &Point) -> u32 {
+    match point {
+        Point::Tc { direction: Direction::Ingress, .. }
+        | Point::Host { direction: Direction::Ingress, .. } => 1,
+        Point::Tc { direction: Direction::Egress, .. }
+        | Point::Host { direction: Direction::Egress, .. } => 2,
+        Point::Xdp { .. }
+        | Point::CgroupSkb { .. }
+        | Point::Followed { .. }
+        | Point::RawTracepoint { .. }
+        | Point::Tracepoint { .. } => 0,
+    }
 }
 
 /// Two words: the generation, and whether forwarded packets are reported.

@@ -31,21 +31,29 @@ pub(crate) struct Verdicts {
     pub(crate) allow: i32,
     /// Final.
     pub(crate) deny: i32,
+    /// Final too, with an answer in the packet's place; where there is such a thing.
+    pub(crate) answer: Option<i32>,
 }
 
 /// What the kernel takes as verdict of a program of the kind. Tracing programs
 /// judge nothing: theirs leaves the event alone.
 pub(crate) const fn verdicts(kind: &ProgramKind) -> Verdicts {
-    match kind {
+    let (allow, deny) = match kind {
         // TCX_NEXT, which is TC_ACT_UNSPEC to clsact, and TC_ACT_SHOT.
-        ProgramKind::Tc => Verdicts { allow: -1, deny: 2 },
+        ProgramKind::Tc => (-1, 2),
         // XDP_PASS and XDP_DROP.
-        ProgramKind::Xdp => Verdicts { allow: 2, deny: 1 },
-        ProgramKind::CgroupSkb(_) => Verdicts { allow: 1, deny: 0 },
-        ProgramKind::RawTracepoint(_) => Verdicts { allow: 0, deny: 0 },
+        ProgramKind::Xdp => (2, 1),
+        ProgramKind::CgroupSkb(_) => (1, 0),
+        ProgramKind::RawTracepoint(_) => (0, 0),
         // 0 would keep the event from everybody else who traces it with perf.
-        ProgramKind::Tracepoint { .. } => Verdicts { allow: 1, deny: 1 },
-    }
+        ProgramKind::Tracepoint { .. } => (1, 1),
+    };
+    let answer = match kind {
+        // TC_ACT_REDIRECT.
+        ProgramKind::Tc => Some(7),
+        _ => None,
+    };
+    Verdicts { allow, deny, answer }
 }
 
 /// `BPF_PROG_TYPE_*` of a kind.

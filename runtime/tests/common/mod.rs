@@ -98,6 +98,7 @@ fn decisions() -> Vec<Decision> {
         event: None,
         log: None,
         unless_audited,
+        answer: None,
     };
     vec![
         decision(Outcome::Allow, Reason::NoPolicy, None, None),

@@ -7,8 +7,8 @@ use policyc_base::{OriginInfo, OriginTable};
 use policyc_policy::inventory;
 use policyc_policy::labels::LabelSelector;
 use policyc_policy::network::{
-    Dialect, Direction, Entity, Entry, EntryVerdict, Flow, Manner, Peer, Peers, PerDirection,
-    PortMatch, Ports, Rule, Subject, Tier, protocol,
+    DenyResponse, Dialect, Direction, Entity, Entry, EntryVerdict, Flow, Manner, Peer, Peers,
+    PerDirection, PortMatch, Ports, Rule, Subject, Tier, protocol,
 };
 use policyc_target::Profile;
 use proptest::prelude::*;
@@ -79,7 +79,9 @@ fn rule(peers: BoxedStrategy<Peers>) -> impl Strategy<Value = Rule> {
     let fields = (subject, default_deny, entries, 0..POLICIES as u32, audit);
     fields.prop_map(|(subject, (ingress, egress), entries, policy, audit)| {
         let default_deny = PerDirection { ingress, egress };
-        let manner = Manner { policy, audit, ..Manner::default() };
+        let responses = DenyResponse::ALL;
+        let response = responses[policy as usize % responses.len()];
+        let manner = Manner { policy, audit, response };
         let origin = OriginTable::new().push(origin(0));
         Rule { subject, default_deny, entries, manner, origin }
     })

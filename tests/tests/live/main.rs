@@ -11,6 +11,7 @@
 #![allow(clippy::print_stdout, reason = "how much was tried")]
 
 mod adopt;
+mod answers;
 mod attach;
 mod audit;
 mod beyond;

@@ -14,14 +14,14 @@ use crate::lab::{Lab, PATIENCE, must, run, wait_for};
 use crate::pods::has_tool;
 
 /// A tool that runs until the value is gone, and what it says, line by line.
-struct Tool {
+pub(crate) struct Tool {
     child: Child,
     input: Option<ChildStdin>,
     lines: Receiver<String>,
 }
 
 impl Tool {
-    fn start(netns: &str, command: &str) -> Self {
+    pub(crate) fn start(netns: &str, command: &str) -> Self {
         let mut child = Command::new("ip")
             .args(["netns", "exec", netns, "sh", "-c", &format!("exec {command} 2>&1")])
             .stdin(Stdio::piped())
@@ -47,12 +47,12 @@ impl Tool {
     }
 
     /// The next line, which is waited for.
-    fn hear(&self) -> String {
+    pub(crate) fn hear(&self) -> String {
         self.lines.recv_timeout(PATIENCE).expect("it says something")
     }
 
     /// Waits for a line that has this in it.
-    fn hear_of(&self, what: &str) {
+    pub(crate) fn hear_of(&self, what: &str) {
         while !self.hear().contains(what) {}
     }
 }

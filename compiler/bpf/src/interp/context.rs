@@ -170,6 +170,13 @@ impl ContextState {
         }
     }
 
+    /// Has the context say how long the packet is now.
+    pub(super) fn tell_length(&mut self) {
+        if let Some(field) = self.image.get_mut(..4) {
+            field.copy_from_slice(&(self.packet.len() as u32).to_le_bytes());
+        }
+    }
+
     /// Whether it is an skb.
     pub(super) const fn is_skb(&self) -> bool {
         matches!(self.origin, Context::Skb(_))

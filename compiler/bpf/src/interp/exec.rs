@@ -44,6 +44,7 @@ pub(super) struct Run<'a> {
     pub(super) environment: &'a mut Environment,
     pub(super) random_turn: &'a mut usize,
     pub(super) events: Vec<Event>,
+    pub(super) redirected: Option<(u32, u64)>,
     pub(super) tail_calls: u32,
     /// For each program the slots that were executed.
     pub(super) executed: Vec<Vec<bool>>,
@@ -69,6 +70,7 @@ impl<'a> Run<'a> {
             environment,
             random_turn,
             events: Vec::new(),
+            redirected: None,
             tail_calls: 0,
             executed: codes.iter().map(|_| Vec::new()).collect(),
             steps: 0,

@@ -3,6 +3,8 @@
 //! Source: `kernel/bpf/{helpers,ringbuf}.c`, `kernel/trace/bpf_trace.c`,
 //! `net/core/filter.c`, `mm/maccess.c`, Linux 6.18.
 
+mod change;
+
 use super::Event;
 use super::exec::{Run, Step};
 use super::fault::FaultKind;
@@ -60,6 +62,10 @@ pub(super) fn call(run: &mut Run<'_>, number: i32) -> Result<Step> {
         helper::GET_CURRENT_CGROUP_ID => run.environment.task.cgroup_id,
         helper::SKB_LOAD_BYTES => skb_load_bytes(run, this)?,
         helper::SKB_PULL_DATA => skb_pull_data(run, this)?,
+        helper::SKB_STORE_BYTES => change::store_bytes(run, this)?,
+        helper::SKB_CHANGE_TAIL => change::change_tail(run, this)?,
+        helper::SKB_ADJUST_ROOM => change::adjust_room(run, this)?,
+        helper::REDIRECT => change::redirect(run, this)?,
         helper::XDP_LOAD_BYTES => xdp_load_bytes(run, this)?,
         helper::RINGBUF_OUTPUT => ringbuf_output(run, this)?,
         helper::PROBE_READ_KERNEL => probe_read(run, this, Space::Kernel)?,

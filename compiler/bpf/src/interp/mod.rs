@@ -94,6 +94,9 @@ pub struct Outcome {
     pub events: Vec<Event>,
     /// The context as the program left it: packet, mark, `cb`.
     pub context: Context,
+    /// Where the packet is to go: an interface and `BPF_F_INGRESS` or 0, as the last
+    /// `redirect` said.
+    pub redirected: Option<(u32, u64)>,
     /// Instructions executed.
     pub steps: u64,
 }
@@ -164,8 +167,9 @@ impl Machine {
             let slots = executed.iter().enumerate().filter(|(_, yes)| **yes);
             self.coverage.extend(&code.name, slots.map(|(pc, _)| pc as u32));
         }
-        let (events, steps) = (run.events, run.steps);
-        Ok(Outcome { ret: result?, events, context: run.memory.context.finish(), steps })
+        let (events, redirected, steps) = (run.events, run.redirected, run.steps);
+        let context = run.memory.context.finish();
+        Ok(Outcome { ret: result?, events, context, redirected, steps })
     }
 
     /// A map's contents.

@@ -48,12 +48,16 @@ pub(super) const fn helper_number(helper: Helper) -> i32 {
         Helper::KtimeGetNs => 5,
         Helper::GetPrandomU32 => 7,
         Helper::GetSmpProcessorId => 8,
+        Helper::SkbStoreBytes => 9,
         Helper::GetCurrentPidTgid => 14,
         Helper::GetCurrentUidGid => 15,
         Helper::GetCurrentComm => 16,
+        Helper::Redirect => 23,
         Helper::SkbLoadBytes => 26,
         Helper::GetCurrentTask => 35,
+        Helper::SkbChangeTail => 38,
         Helper::SkbPullData => 39,
+        Helper::SkbAdjustRoom => 50,
         Helper::GetCurrentCgroupId => 80,
         Helper::ProbeReadUser => 112,
         Helper::ProbeReadKernel => 113,
@@ -82,6 +86,10 @@ pub(super) const fn is_gpl_only(helper: Helper) -> bool {
         | Helper::GetSmpProcessorId
         | Helper::SkbLoadBytes
         | Helper::SkbPullData
+        | Helper::SkbStoreBytes
+        | Helper::SkbChangeTail
+        | Helper::SkbAdjustRoom
+        | Helper::Redirect
         | Helper::XdpLoadBytes
         | Helper::RingbufOutput
         | Helper::GetCurrentPidTgid

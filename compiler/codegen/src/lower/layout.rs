@@ -8,6 +8,7 @@ use policyc_base::EntityId;
 use policyc_decision::intervals::Family;
 use policyc_decision::network::Decision;
 use policyc_decision::tables::{CellTable, IntervalTable, PortTable, RowTable};
+use policyc_policy::network::DenyResponse;
 
 /// Set in a decision word when the flow is forwarded.
 pub const ALLOW: u32 = 1 << 31;
@@ -15,13 +16,29 @@ pub const ALLOW: u32 = 1 << 31;
 /// is audited.
 pub const AUDITED: u32 = 1 << 30;
 
+/// Set in a decision word when the flow is dropped and TCP is told so by a reset. The
+/// bit above is that of a pass, see `set_tables`.
+pub const RESET: u32 = 1 << 28;
+/// Set in a decision word when the flow is dropped and ICMP says so.
+pub const UNREACHABLE: u32 = 1 << 27;
+
+/// The index of the decision in a word.
+pub const fn decision_index(word: u32) -> u32 {
+    word & !(ALLOW | AUDITED | RESET | UNREACHABLE)
+}
+
 /// The word of a decision, as cells and verdict events have it.
 pub fn decision_word(index: usize, decision: &Decision) -> u32 {
     // INVARIANT: decisions come from lines of policy, of which there are far fewer
-    // than 2^29.
+    // than 2^27.
     let allow = if decision.allowed { ALLOW } else { 0 };
     let audited = if decision.audited.is_some() { AUDITED } else { 0 };
-    index as u32 | allow | audited
+    let response = match decision.response {
+        DenyResponse::Drop => 0,
+        DenyResponse::Reset => RESET,
+        DenyResponse::Unreachable => UNREACHABLE,
+    };
+    index as u32 | allow | audited | response
 }
 
 /// Bytes of an element of the audits table: until when, CLOCK_MONOTONIC in

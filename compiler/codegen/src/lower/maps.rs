@@ -19,8 +19,11 @@ pub const ATTACH_POINTS: u32 = 4096;
 pub const FRAME: u32 = 64;
 /// Bytes of the event ring.
 pub const RING: u32 = 1 << 20;
-/// Bytes of a subject: behaviour + 1, 0, and by what its connections are known.
+/// Bytes of a subject: behaviour + 1, at which hook of an interface it is met, and by
+/// what its connections are known.
 pub const SUBJECT: u32 = 16;
+/// Bytes of what an answer is made in, see `stdlib-bpf/bir/answer.bir`.
+const ANSWER: u32 = 160;
 /// Bytes of a connection's key, and of that of a datagram in fragments.
 pub const CONNECTION_KEY: u32 = 48;
 /// Bytes of a connection.
@@ -90,6 +93,8 @@ pub(super) struct Tables {
     pub(super) audits: MapRef,
     /// What is said of run-time sets, where rules name one.
     pub(super) sets: Option<SetMaps>,
+    /// Where answers to what is denied are made, where rules ask for some.
+    pub(super) answers: Option<MapRef>,
     /// Room for connections.
     pub(super) room: Room,
 }
@@ -123,8 +128,13 @@ impl Maps {
             cells: self.table("cells", layout::cells(&decision.cells, &decision.decisions))?,
             audits: self.audits(decision.decisions.len())?,
             sets: None,
+            answers: None,
             room,
         };
+        if decision.answers() {
+            let answers = map("answers", MapKind::PercpuArray, (4, ANSWER), 1, MapRole::Scratch);
+            tables.answers = Some(self.add(answers));
+        }
         if let Some(sets) = &decision.sets {
             tables.sets = Some(set_tables::declare(self, sets, &decision.decisions)?);
         }

@@ -29,7 +29,7 @@ use event::{EventMaps, EventProgram};
 use maps::{Maps, Room, Tables};
 use packet::PacketProgram;
 use record::RecordLayout;
-use stdlib::{EventLib, PacketLib};
+use stdlib::{AnswerLib, EventLib, PacketLib};
 
 /// A program to be compiled.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -114,8 +114,12 @@ fn packet_plans(
     plans: &mut Vec<Plan>,
 ) -> Result<(), CodegenError> {
     let library = PacketLib::link(module)?;
+    let answers = tables.answers.map(|_| AnswerLib::link(module)).transpose()?;
     for program in packet_programs() {
-        let function = packet::lower(module, decision, tables, &library, &program);
+        // Elsewhere nothing can be sent back.
+        let answers = answers.filter(|_| program.kind == ProgramKind::Tc);
+        let libraries = packet::Libraries { packet: library, answers };
+        let function = packet::lower(module, decision, tables, libraries, &program);
         let name = program.name().to_owned();
         plans.push(Plan { name, kind: program.kind, judges: program.judges, function });
     }

@@ -17,10 +17,10 @@ use policyc_ir::{
     BinOp, Block, CmpOp, FuncId, FunctionBuilder, Helper, MapRef, Module, Target, Type, Value,
 };
 
-use super::layout::{self, ALLOW, AUDITED};
+use super::layout::{self, ALLOW, AUDITED, RESET, UNREACHABLE};
 use super::maps::Tables;
 use super::search::{self, Key};
-use super::stdlib::PacketLib;
+use super::stdlib::{AnswerLib, PacketLib};
 
 /// Offset of `cb[0]` in `struct __sk_buff`, where the gate leaves the attach id.
 const SKB_CB0: i32 = 48;
@@ -78,17 +78,27 @@ impl PacketProgram {
     }
 }
 
+/// The routines that packet programs call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Libraries {
+    /// Those of all.
+    pub(super) packet: PacketLib,
+    /// Those of programs that answer what they deny.
+    pub(super) answers: Option<AnswerLib>,
+}
+
 /// Appends one program to the module and returns its function.
 pub(super) fn lower(
     module: &mut Module,
     decision: &NetworkDecision,
     tables: &Tables,
-    library: &PacketLib,
+    libraries: Libraries,
     program: &PacketProgram,
 ) -> FuncId {
     let b = FunctionBuilder::new(program.name(), &[("ctx", Type::Ctx)], &[Type::U32]);
     let ctx = b.params()[0];
-    let mut lowering = Lowering { b, module, decision, tables, library, program, ctx };
+    let Libraries { packet: library, answers } = libraries;
+    let mut lowering = Lowering { b, module, decision, tables, library, answers, program, ctx };
     lowering.body();
     let function = lowering.b.finish();
     module.functions.push(function)
@@ -99,13 +109,15 @@ struct Lowering<'a> {
     module: &'a Module,
     decision: &'a NetworkDecision,
     tables: &'a Tables,
-    library: &'a PacketLib,
+    library: PacketLib,
+    answers: Option<AnswerLib>,
     program: &'a PacketProgram,
     ctx: Value,
 }
 
 impl Lowering<'_> {
     fn body(&mut self) {
+        self.let_answers_pass();
         let attach = self.attach_id();
         let known = self.call(self.library.subject, &[attach]);
         let (decided, [word]) = self.b.block_with("decided", [Type::U32]);
@@ -122,6 +134,18 @@ impl Lowering<'_> {
 
         self.b.switch_to(decided);
         self.conclude(attach, word);
+    }
+
+    /// Forwards the answers of the other direction's program, unjudged.
+    fn let_answers_pass(&mut self) {
+        let Some(library) = self.answers else { return };
+        let is_answer = self.call(library.is_answer, &[self.ctx])[0];
+        let (answer, judged) = (self.b.block("answer_passes"), self.b.block("no_answer"));
+        self.b.br_const(CmpOp::Eq, is_answer, 1, answer, judged);
+        self.b.switch_to(answer);
+        let pass = self.b.iconst(Type::U32, self.program.verdicts().forward);
+        self.b.ret([pass]);
+        self.b.switch_to(judged);
     }
 
     /// Whether the program judges what subjects send, as routines take it.
@@ -221,7 +245,8 @@ impl Lowering<'_> {
 
     /// Counts a decision, reports it where that was asked for, and returns.
     fn conclude(&mut self, attach: Value, word: Value) {
-        let decision = self.b.bin_const(BinOp::And, word, u64::from(!(ALLOW | AUDITED)));
+        let response = self.tables.answers.map_or(0, |_| RESET | UNREACHABLE);
+        let decision = self.b.bin_const(BinOp::And, word, u64::from(!(ALLOW | AUDITED | response)));
         let bytes = self.length();
         self.call(self.library.count, &[decision, bytes]);
         let (drop, forward) = (self.b.block("drop"), self.b.block("forward"));
@@ -230,6 +255,7 @@ impl Lowering<'_> {
 
         self.b.switch_to(drop);
         self.report(attach, word);
+        self.answer(attach, word);
         let deny = self.b.iconst(Type::U32, deny);
         self.b.ret([deny]);
 
@@ -247,6 +273,21 @@ impl Lowering<'_> {
         self.b.switch_to(done);
         let pass = self.b.iconst(Type::U32, pass);
         self.b.ret([pass]);
+    }
+
+    /// Answers a packet that is dropped where that was asked for, and returns; goes on
+    /// where it was not.
+    fn answer(&mut self, attach: Value, word: Value) {
+        let Some(library) = self.answers else { return };
+        let (answer, silent) = (self.b.block("answer"), self.b.block("silent"));
+        self.b.br_const(CmpOp::Set, word, u64::from(RESET | UNREACHABLE), answer, silent);
+        self.b.switch_to(answer);
+        let reset = self.b.bin_const(BinOp::Lshr, word, u64::from(RESET.trailing_zeros()));
+        let reset = self.b.bin_const(BinOp::And, reset, 1);
+        let reset = self.b.trunc(Type::U8, reset);
+        let answered = self.call(library.answer, &[self.ctx, attach, reset]);
+        self.b.ret(answered);
+        self.b.switch_to(silent);
     }
 
     /// Bytes of the packet; 0 on XDP, whose context does not say.

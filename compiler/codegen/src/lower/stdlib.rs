@@ -88,6 +88,25 @@ impl PacketLib {
     }
 }
 
+/// The functions of packet programs that answer what they deny.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "documented in stdlib-bpf")]
+pub(super) struct AnswerLib {
+    pub(super) is_answer: FuncId,
+    pub(super) answer: FuncId,
+}
+
+impl AnswerLib {
+    /// Links the library of answers.
+    ///
+    /// # Errors
+    /// See [`link`] and [`find`].
+    pub(super) fn link(module: &mut Module) -> Result<Self, CodegenError> {
+        link(policyc_stdlib_bpf::ANSWER, module)?;
+        Ok(Self { is_answer: find(module, "is_answer")?, answer: find(module, "answer")? })
+    }
+}
+
 /// The functions that tracing programs call.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "documented in stdlib-bpf")]

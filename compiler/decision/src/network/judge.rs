@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use policyc_base::{EntityId, Origin};
-use policyc_policy::network::{Direction, Flow, Reason};
+use policyc_policy::network::{DenyResponse, Direction, Flow, Reason};
 
 use super::{Leaf, NetworkDecision, NoTest, SubjectRow, Why, builtin};
 use crate::graph::{DecisionGraph, FieldId, Fields, Node, TableId};
@@ -101,6 +101,11 @@ impl NetworkDecision {
             Leaf::Cell => state.cell(),
             Leaf::Merged => state.merged().unwrap_or_else(|| state.cell()),
         }
+    }
+
+    /// Whether something that is denied is answered.
+    pub fn answers(&self) -> bool {
+        self.decisions.iter().any(|decision| decision.response != DenyResponse::Drop)
     }
 
     /// The entries that decide something, or would if some policy was audited, or was

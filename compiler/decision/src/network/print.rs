@@ -155,6 +155,9 @@ pub fn describe(decision: &Decision, origins: &OriginTable) -> String {
     if let Some(reason) = decision.audited {
         text.push_str(&format!(", audited {}", words(reason, origins)));
     }
+    if let Some(answer) = decision.response.answer() {
+        text.push_str(&format!(", answered: {answer}"));
+    }
     if let Some(unless) = decision.unless_audited {
         text.push_str(&format!(", unless audited {unless}"));
     }

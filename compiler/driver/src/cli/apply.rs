@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use policyc_bpf::{Artifact, Judges};
-use policyc_runtime::{self as runtime, Host, Options, Outcome};
+use policyc_runtime::{self as runtime, Host, Options, Outcome, Point};
 use policyc_sys::kernel::RealKernel;
 
 use super::args::{ApplyArgs, StateArgs};
@@ -75,6 +75,11 @@ fn summary(artifact: &Artifact, outcome: &Outcome, not_local: &[String]) -> Stri
     for point in &outcome.left {
         let _ = writeln!(text, "  no longer judged: {point}");
     }
+    let answers = artifact.manifest().decisions.iter().any(|d| d.answer.is_some());
+    let silent = outcome.points.iter().map(|(point, _)| point).filter(|point| !answers_at(point));
+    for point in silent.filter(|_| answers) {
+        let _ = writeln!(text, "  nothing is answered there, only dropped: {point}");
+    }
     for group in &outcome.replaced {
         let _ =
             writeln!(text, "  patched, and built anew since: {group} has the members of the build");
@@ -85,6 +90,17 @@ fn summary(artifact: &Artifact, outcome: &Outcome, not_local: &[String]) -> Stri
         let _ = writeln!(text, "  goes back in {seconds} s unless `policyc confirm` comes first");
     }
     text
+}
+
+/// Whether packets that are denied at a place can be answered.
+const fn answers_at(point: &Point) -> bool {
+    match point {
+        Point::Xdp { .. } | Point::CgroupSkb { .. } | Point::Followed { .. } => false,
+        Point::Tc { .. }
+        | Point::Host { .. }
+        | Point::RawTracepoint { .. }
+        | Point::Tracepoint { .. } => true,
+    }
 }
 
 pub(super) fn confirm(args: &StateArgs) -> Result<Status, Error> {

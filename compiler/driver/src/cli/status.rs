@@ -156,7 +156,9 @@ fn decision(manifest: Option<&Manifest>, index: u32) -> String {
                 _ => "",
             };
             let at = format!("{}:{}:{}", line.file, line.line, line.column);
-            format!("{outcome}{reason} {} {} ({at})", line.policy, line.rule)
+            let answer = found.answer.map(|how| format!(", answered: {}", serde_name(&how)));
+            let answer = answer.unwrap_or_default();
+            format!("{outcome}{reason} {} {} ({at}){answer}", line.policy, line.rule)
         }
         None => format!("{outcome} ({})", serde_name(&found.reason).replace('_', " ")),
     }

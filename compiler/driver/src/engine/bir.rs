@@ -5,10 +5,13 @@ use policyc_ir::Module;
 use policyc_ir::interp::{Context, Machine};
 
 use super::EngineError;
-use super::program::{self, Answer, Identities, PacketEngine, PacketRun, ProgramSet, events};
+use super::program::{
+    self, ANSWERED, Answer, Identities, PacketEngine, PacketRun, ProgramSet, events,
+};
 
 const NAME: &str = "bir";
-/// Offset of `cb[0]` in `struct __sk_buff`.
+/// Offsets of `protocol` and `cb[0]` in `struct __sk_buff`.
+const SKB_PROTOCOL: usize = 16;
 const SKB_CB0: usize = 48;
 
 /// A lowered module with its tables, interpreted.
@@ -18,6 +21,7 @@ pub struct Bir<'a> {
     programs: ProgramSet,
     machine: Machine<'a>,
     identities: Identities,
+    answered: Option<Vec<u8>>,
 }
 
 fn error(message: impl ToString) -> EngineError {
@@ -41,7 +45,8 @@ impl<'a> Bir<'a> {
             set(&mut machine, name, &[0; 4], contents)?;
         }
         program::set_up(decision, error, |map, key, value| set(&mut machine, map, key, value))?;
-        Ok(Self { decision, programs, machine, identities: Identities::default() })
+        let identities = Identities::default();
+        Ok(Self { decision, programs, machine, identities, answered: None })
     }
 }
 
@@ -77,6 +82,10 @@ impl PacketEngine for Bir<'_> {
         set(&mut self.machine, map, key, value)
     }
 
+    fn answered(&self) -> Option<&[u8]> {
+        self.answered.as_deref()
+    }
+
     fn run(&mut self, run: &PacketRun) -> Result<Answer, EngineError> {
         let none = || error("there is no program for this direction");
         if let Some((key, value)) = self.identities.bind(self.decision, run) {
@@ -86,7 +95,9 @@ impl PacketEngine for Bir<'_> {
         let packet = run.packet.as_slice();
         let context = match self.programs {
             ProgramSet::Tc | ProgramSet::Cgroup => {
-                let context = Context::skb(packet).with_u32(SKB_CB0, run.attach);
+                let protocol = u32::from(run.ethertype.to_be());
+                let context = Context::skb(packet).with_u32(SKB_PROTOCOL, protocol);
+                let context = context.with_u32(SKB_CB0, run.attach);
                 context.with_linear(run.linear.unwrap_or(packet.len()))
             }
             ProgramSet::Xdp => {
@@ -100,6 +111,8 @@ impl PacketEngine for Bir<'_> {
         let outcome = self.machine.run(program, context).map_err(error)?;
         let word = outcome.events.last().and_then(|(_, event)| events::decision(event));
         let returned = outcome.value().ok_or_else(|| error("the program returned no number"))?;
+        let sent = outcome.redirected.map(|_| outcome.context.packet.bytes);
+        self.answered = sent.filter(|_| returned == u64::from(ANSWERED));
         let unknown = || error(format!("the program returned {returned}"));
         self.programs.answer(returned as u32, word).ok_or_else(unknown)
     }

@@ -5,7 +5,9 @@ use policyc_bpf::interp::{Context, Coverage, Machine, Skb, Xdp};
 use policyc_decision::network::NetworkDecision;
 
 use super::EngineError;
-use super::program::{self, Answer, Identities, PacketEngine, PacketRun, ProgramSet, events};
+use super::program::{
+    self, ANSWERED, Answer, Identities, PacketEngine, PacketRun, ProgramSet, events,
+};
 
 const NAME: &str = "bytecode";
 
@@ -16,6 +18,7 @@ pub struct Bytecode<'a> {
     programs: ProgramSet,
     machine: Machine,
     identities: Identities,
+    answered: Option<Vec<u8>>,
 }
 
 fn error(message: impl ToString) -> EngineError {
@@ -34,7 +37,8 @@ impl<'a> Bytecode<'a> {
     ) -> Result<Self, EngineError> {
         let mut machine = Machine::new(object).map_err(error)?;
         program::set_up(decision, error, |map, key, value| set(&mut machine, map, key, value))?;
-        Ok(Self { decision, programs, machine, identities: Identities::default() })
+        let identities = Identities::default();
+        Ok(Self { decision, programs, machine, identities, answered: None })
     }
 
     /// Which instructions have been run.
@@ -78,6 +82,10 @@ impl PacketEngine for Bytecode<'_> {
         set(&mut self.machine, map, key, value)
     }
 
+    fn answered(&self) -> Option<&[u8]> {
+        self.answered.as_deref()
+    }
+
     fn run(&mut self, run: &PacketRun) -> Result<Answer, EngineError> {
         let none = || error("there is no program for this direction");
         if let Some((key, value)) = self.identities.bind(self.decision, run) {
@@ -102,6 +110,11 @@ impl PacketEngine for Bytecode<'_> {
         let outcome = self.machine.run(program, context).map_err(error)?;
         let word = outcome.events.last().and_then(|event| events::decision(&event.data));
         let returned = outcome.ret as u32;
+        let sent = outcome.redirected.map(|_| match outcome.context {
+            Context::Skb(skb) => skb.packet,
+            _ => Vec::new(),
+        });
+        self.answered = sent.filter(|_| returned == ANSWERED);
         let unknown = || error(format!("the program returned {returned}"));
         self.programs.answer(returned, word).ok_or_else(unknown)
     }

@@ -10,7 +10,9 @@ use policyc_sys::ringbuf::Ringbuf;
 use policyc_verify::kernel::Loaded;
 
 use super::EngineError;
-use super::program::{self, Answer, Identities, PacketEngine, PacketRun, ProgramSet, events};
+use super::program::{
+    self, ANSWERED, Answer, Identities, PacketEngine, PacketRun, ProgramSet, events,
+};
 
 const NAME: &str = "kernel";
 /// Bytes of `struct __sk_buff` that test runs take, and offsets of two fields.
@@ -27,6 +29,7 @@ pub struct Kernel<'a> {
     events: Ringbuf,
     cpus: usize,
     identities: Identities,
+    answered: Option<Vec<u8>>,
 }
 
 fn error(message: impl ToString) -> EngineError {
@@ -50,7 +53,7 @@ impl<'a> Kernel<'a> {
         let ring = ring.as_fd().try_clone_to_owned().map_err(error)?;
         let events = Map::from_fd(ring).and_then(Ringbuf::new).map_err(error)?;
         let identities = Identities::default();
-        let engine = Self { decision, programs, loaded, events, cpus, identities };
+        let engine = Self { decision, programs, loaded, events, cpus, identities, answered: None };
         program::set_up(decision, error, |map, key, value| engine.set(map, key, value))?;
         Ok(engine)
     }
@@ -108,6 +111,10 @@ impl PacketEngine for Kernel<'_> {
         self.set(map, key, value)
     }
 
+    fn answered(&self) -> Option<&[u8]> {
+        self.answered.as_deref()
+    }
+
     fn run(&mut self, run: &PacketRun) -> Result<Answer, EngineError> {
         let none = || error("there is no program for this direction");
         if let Some((key, value)) = self.identities.bind(self.decision, run) {
@@ -133,7 +140,9 @@ impl PacketEngine for Kernel<'_> {
         let program = self.loaded.program(name);
         let program = program.ok_or_else(|| error(format!("no program `{name}`")))?;
         let test = TestRun { data: &data, ctx: &ctx, ..TestRun::default() };
-        let returned = prog_test_run(program, &test).map_err(error)?.retval;
+        let result = prog_test_run(program, &test).map_err(error)?;
+        let returned = result.retval;
+        self.answered = (returned == ANSWERED).then_some(result.data);
         let word = self.reported();
         let unknown = || error(format!("the program returned {returned}"));
         self.programs.answer(returned, word).ok_or_else(unknown)

@@ -20,7 +20,7 @@ pub use oracle::Oracle;
 pub use program::{Answer, PROGRAM_KINDS, PacketEngine, PacketRun, ProgramSet, attach_id, events};
 
 use policyc_decision::network::{Decision, Why};
-use policyc_policy::network::{Fate, Flow, Reason};
+use policyc_policy::network::{DenyResponse, Fate, Flow, Reason};
 
 /// What an engine says about one end of a flow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +32,8 @@ pub struct EndVerdict {
     /// Why it would be dropped if every policy were enforced, if that differs and the
     /// engine can say.
     pub audited: Option<Reason>,
+    /// What is done about a packet that is dropped, if the engine can say.
+    pub response: DenyResponse,
 }
 
 /// What an engine says about a flow. An end that is no subject has no verdict:
@@ -66,13 +68,16 @@ fn agree(a: Option<EndVerdict>, b: Option<EndVerdict>) -> bool {
     let (Some(a), Some(b)) = (a, b) else { return a.is_none() == b.is_none() };
     let reasons = a.reason.zip(b.reason);
     a.allowed == b.allowed
-        && reasons.is_none_or(|reasons| reasons.0 == reasons.1 && a.audited == b.audited)
+        && reasons.is_none_or(|reasons| {
+            reasons.0 == reasons.1 && a.audited == b.audited && a.response == b.response
+        })
 }
 
 /// What an engine says that answers with a verdict and a decision.
 fn end_verdict(allowed: bool, decision: Option<&Decision>) -> EndVerdict {
     let reason = decision.and_then(|d| reason_of(d.why));
-    EndVerdict { allowed, reason, audited: decision.and_then(|d| d.audited) }
+    let response = decision.map_or(DenyResponse::Drop, |decision| decision.response);
+    EndVerdict { allowed, reason, audited: decision.and_then(|d| d.audited), response }
 }
 
 /// The reason of a decision; `None` for what is not policy's word.

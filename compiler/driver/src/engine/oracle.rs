@@ -29,8 +29,8 @@ impl Engine for Oracle<'_> {
         let is_itself = is_itself && ends[0] != Identity::World;
         let end = |verdict: DirectionVerdict| {
             let is_subject = verdict.reason != Reason::NotASubject && !is_itself;
-            let DirectionVerdict { allowed, reason, audited } = verdict;
-            is_subject.then_some(EndVerdict { allowed, reason: Some(reason), audited })
+            let DirectionVerdict { allowed, reason, audited, response } = verdict;
+            is_subject.then_some(EndVerdict { allowed, reason: Some(reason), audited, response })
         };
         Ok(FlowVerdict { egress: end(verdict.egress), ingress: end(verdict.ingress) })
     }

@@ -4,11 +4,11 @@
 
 use policyc_bpf::sets::{Change, SETS, View};
 use policyc_bpf::{Direction as Hook, Judges, ProgramKind};
-use policyc_codegen::lower::layout::{ALLOW, AUDIT, AUDITED};
+use policyc_codegen::lower::layout::{AUDIT, AUDITED, decision_index};
 use policyc_codegen::lower::maps::{ATTACH_POINTS, SUBJECT};
 use policyc_codegen::lower::set_tables::initial;
 use policyc_decision::network::NetworkDecision;
-use policyc_policy::network::{Direction, Flow};
+use policyc_policy::network::{DenyResponse, Direction, Flow};
 
 use super::{EndVerdict, Engine, EngineError, FlowVerdict, end_verdict, frame, reason_of};
 
@@ -58,6 +58,9 @@ pub struct Answer {
     pub audited: bool,
 }
 
+/// What a tc program returns that answered: `TC_ACT_REDIRECT`.
+pub(super) const ANSWERED: u32 = 7;
+
 /// An engine that runs programs on packets, and therefore can judge flows.
 pub trait PacketEngine {
     /// Its name, as users type it.
@@ -97,6 +100,9 @@ pub trait PacketEngine {
             Change::Delete(key) => self.store(SETS, key, None),
         })
     }
+
+    /// The frame that the last run sent back, if it answered what it was given.
+    fn answered(&self) -> Option<&[u8]>;
 
     /// Forgets every connection. Interpreters need not: their time can move on.
     ///
@@ -142,7 +148,8 @@ fn verdict(decision: &NetworkDecision, answer: Answer) -> EndVerdict {
     match decided {
         // It is audited while it is live: what denies is known, not what holds instead.
         Some(denies) if answer.audited && !denies.allowed => {
-            EndVerdict { allowed: true, reason: None, audited: reason_of(denies.why) }
+            let (audited, response) = (reason_of(denies.why), DenyResponse::Drop);
+            EndVerdict { allowed: true, reason: None, audited, response }
         }
         _ => end_verdict(answer.allowed, decided),
     }
@@ -181,10 +188,10 @@ impl ProgramSet {
     pub(super) fn answer(self, returned: u32, word: Option<u32>) -> Option<Answer> {
         let allowed = match (self, returned) {
             (Self::Tc, u32::MAX) | (Self::Xdp, 2) | (Self::Cgroup, 1) => true,
-            (Self::Tc, 2) | (Self::Xdp, 1) | (Self::Cgroup, 0) => false,
+            (Self::Tc, 2 | ANSWERED) | (Self::Xdp, 1) | (Self::Cgroup, 0) => false,
             _ => return None,
         };
-        let decision = word.map(|word| (word & !(ALLOW | AUDITED)) as usize);
+        let decision = word.map(|word| decision_index(word) as usize);
         Some(Answer { allowed, decision, audited: word.is_some_and(|word| word & AUDITED != 0) })
     }
 
@@ -234,7 +241,11 @@ pub(super) fn set_up(
     }
     set("config", &[0; 4], &CONFIG)?;
     for behaviour in 0..decision.behaviours.len() {
-        set("subjects", &attach_id(behaviour).to_le_bytes(), &subject(behaviour, 0))?;
+        set(
+            "subjects",
+            &attach_id(behaviour).to_le_bytes(),
+            &subject(behaviour, Direction::Egress, 0),
+        )?;
     }
     let Some(tables) = &decision.sets else { return Ok(()) };
     // INVARIANT: programs are made only of members that have a view.
@@ -252,10 +263,16 @@ pub(super) fn audits(decision: &NetworkDecision, deadlines: &[u64]) -> Vec<u8> {
     value
 }
 
-/// An entry of `subjects`.
-fn subject(behaviour: usize, identity: u64) -> [u8; SUBJECT as usize] {
+/// An entry of `subjects`. What a subject sends is met where its interface's host end
+/// receives it, and the other way round.
+fn subject(behaviour: usize, direction: Direction, identity: u64) -> [u8; SUBJECT as usize] {
     let mut value = [0; SUBJECT as usize];
     value[..4].copy_from_slice(&(behaviour as u32 + 1).to_le_bytes());
+    let hook: u32 = match direction {
+        Direction::Egress => 1,
+        Direction::Ingress => 2,
+    };
+    value[4..8].copy_from_slice(&hook.to_le_bytes());
     value[8..].copy_from_slice(&identity.to_le_bytes());
     value
 }
@@ -280,7 +297,7 @@ impl Identities {
             self.0 = self.0.wrapping_sub(1);
             self.0
         });
-        Some((run.attach, subject(behaviour, identity)))
+        Some((run.attach, subject(behaviour, run.direction, identity)))
     }
 }
 

@@ -20,7 +20,8 @@ fn line(policy: &str, rule: &str) -> SourceLine {
 }
 
 fn decision(outcome: Outcome, reason: Reason, line: Option<u32>) -> Decision {
-    Decision { outcome, reason, line, event: None, log: None, unless_audited: None }
+    let (unless_audited, answer) = (None, None);
+    Decision { outcome, reason, line, event: None, log: None, unless_audited, answer }
 }
 
 fn manifest() -> Manifest {

@@ -4,7 +4,7 @@
 //! generation's `record` (events); their version is in the artifact.
 
 use policyc_bpf::{EventFieldKind, Manifest};
-use policyc_codegen::lower::layout::{ALLOW, AUDITED};
+use policyc_codegen::lower::layout::{ALLOW, AUDITED, decision_index};
 use policyc_codegen::lower::record::{KIND_EVENT, KIND_VERDICT, TEXT_READ, head};
 
 /// What a program reported.
@@ -144,7 +144,7 @@ fn decode_verdict(bytes: &[u8]) -> Option<Verdict> {
         generation: u32_at(bytes, verdict::GENERATION)?,
         time: u64_at(bytes, verdict::TIME)?,
         attach: u32_at(bytes, verdict::ATTACH)?,
-        decision: word & !(ALLOW | AUDITED),
+        decision: decision_index(word),
         forwarded: word & ALLOW != 0,
         audited: word & AUDITED != 0,
         egress: flags & 1 != 0,

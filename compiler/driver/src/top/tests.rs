@@ -21,6 +21,7 @@ fn manifest() -> Manifest {
         event: None,
         log: None,
         unless_audited: None,
+        answer: None,
     };
     manifest.decisions = vec![
         decision(Outcome::Allow, Reason::Rule, Some(0)),

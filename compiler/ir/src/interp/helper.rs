@@ -9,6 +9,27 @@ const EINVAL: u64 = -22_i64 as u64;
 const EAGAIN: u64 = -11_i64 as u64;
 const ENOMEM: u64 = -12_i64 as u64;
 
+const ENOTSUPP: u64 = -524_i64 as u64;
+
+/// `BPF_F_RECOMPUTE_CSUM | BPF_F_INVALIDATE_HASH`
+const STORE_FLAGS: u64 = 3;
+/// `BPF_F_INGRESS`
+const REDIRECT_INGRESS: u64 = 1;
+/// `BPF_ADJ_ROOM_MAC`
+const ROOM_MAC: u64 = 1;
+/// Most bytes of room at once.
+const MAX_ROOM: u64 = 0xfff;
+/// Most bytes before what is stored (`INT_MAX`).
+const MAX_STORE_OFFSET: u64 = 0x7fff_ffff;
+/// The Ethernet header, which stays.
+const ETHERNET: usize = 14;
+const MIN_PACKET: u64 = ETHERNET as u64;
+/// `BPF_SKB_MAX_LEN` is about that.
+const MAX_PACKET: u64 = 0xffff;
+/// `TC_ACT_SHOT`, `TC_ACT_REDIRECT`
+const TC_SHOT: u64 = 2;
+const TC_REDIRECT: u64 = 7;
+
 /// The length of `task_struct.comm` with its NUL.
 const COMM: usize = 16;
 
@@ -32,6 +53,10 @@ impl Run<'_, '_> {
             Helper::SkbLoadBytes => self.load_bytes(args, true)?,
             Helper::XdpLoadBytes => self.load_bytes(args, false)?,
             Helper::SkbPullData => self.pull_data(int(args, 1)?),
+            Helper::SkbStoreBytes => self.store_bytes(args)?,
+            Helper::SkbChangeTail => self.change_tail(int(args, 1)?, int(args, 2)?),
+            Helper::SkbAdjustRoom => self.adjust_room(int(args, 1)?, int(args, 2)?, int(args, 3)?),
+            Helper::Redirect => self.redirect(int(args, 0)?, int(args, 1)?),
             Helper::RingbufOutput => self.ringbuf_output(args)?,
             Helper::GetCurrentPidTgid => self.machine.world.pid_tgid,
             Helper::GetCurrentUidGid => self.machine.world.uid_gid,
@@ -98,6 +123,64 @@ impl Run<'_, '_> {
         packet.linear = packet.linear.max(len);
         self.context.place_packet();
         0
+    }
+
+    /// Packet pointers are dead after it, as after every change of the packet.
+    fn store_bytes(&mut self, args: &[Cell]) -> Result<u64, FaultKind> {
+        let (offset, len) = (int(args, 1)?, size(int(args, 3)?));
+        let bytes = self.read(arg(args, 2)?, 0, len)?;
+        self.moves += 1;
+        if int(args, 4)? & !STORE_FLAGS != 0 {
+            return Ok(EINVAL);
+        }
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        match self.context.packet.bytes.get_mut(start..start.saturating_add(len)) {
+            Some(to) if offset <= MAX_STORE_OFFSET => to.copy_from_slice(&bytes),
+            _ => return Ok(EFAULT),
+        }
+        Ok(0)
+    }
+
+    /// Makes the packet longer, by zeros, or shorter; then all of it is linear.
+    fn change_tail(&mut self, len: u64, flags: u64) -> u64 {
+        self.moves += 1;
+        let packet = &mut self.context.packet;
+        if flags != 0 || !(MIN_PACKET..=MAX_PACKET).contains(&len) {
+            return EINVAL;
+        }
+        packet.bytes.resize(size(len), 0);
+        packet.linear = packet.bytes.len();
+        self.context.place_packet();
+        0
+    }
+
+    /// Makes room, of zeros, between the Ethernet header and what is behind it. Only
+    /// that mode, and only room that is made, not taken.
+    fn adjust_room(&mut self, len: u64, mode: u64, flags: u64) -> u64 {
+        self.moves += 1;
+        let packet = &mut self.context.packet;
+        if mode != ROOM_MAC || flags != 0 {
+            return EINVAL;
+        }
+        if len > MAX_ROOM {
+            return EFAULT;
+        }
+        if packet.bytes.len() < ETHERNET {
+            return ENOTSUPP;
+        }
+        let room = std::iter::repeat_n(0, size(len));
+        packet.bytes.splice(ETHERNET..ETHERNET, room);
+        packet.linear += size(len);
+        self.context.place_packet();
+        0
+    }
+
+    fn redirect(&mut self, interface: u64, flags: u64) -> u64 {
+        if flags & !REDIRECT_INGRESS != 0 {
+            return TC_SHOT;
+        }
+        self.redirected = Some((interface as u32, flags));
+        TC_REDIRECT
     }
 
     fn ringbuf_output(&mut self, args: &[Cell]) -> Result<u64, FaultKind> {

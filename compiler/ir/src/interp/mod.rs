@@ -71,6 +71,9 @@ pub struct Outcome {
     pub events: Vec<(MapRef, Vec<u8>)>,
     /// The context with packet as the program left them.
     pub context: Context,
+    /// Where the packet is to go: an interface and `BPF_F_INGRESS` or 0, as the last
+    /// `redirect` said.
+    pub redirected: Option<(u32, u64)>,
     /// Instructions and terminators that were run.
     pub steps: u64,
 }
@@ -157,6 +160,7 @@ impl<'m> Machine<'m> {
             machine: self,
             context,
             events: vec![],
+            redirected: None,
             stack: vec![],
             moves: 0,
             steps: 0,
@@ -170,7 +174,8 @@ impl<'m> Machine<'m> {
             _ => Output::Pointer,
         });
         let values = values.collect();
-        Ok(Outcome { values, events: run.events, context: run.context, steps: run.steps })
+        let Run { events, context, redirected, steps, .. } = run;
+        Ok(Outcome { values, events, context, redirected, steps })
     }
 
     fn map_ref(&self, name: &str) -> Option<MapRef> {
@@ -187,6 +192,7 @@ struct Run<'a, 'm> {
     machine: &'a mut Machine<'m>,
     context: Context,
     events: Vec<(MapRef, Vec<u8>)>,
+    redirected: Option<(u32, u64)>,
     /// Slots of the functions that are running.
     stack: Vec<memory::Stack>,
     /// How often the packet moved.

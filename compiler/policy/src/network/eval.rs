@@ -10,8 +10,8 @@ use ipnet::IpNet;
 
 use super::service;
 use super::types::{
-    Dialect, Direction, DirectionVerdict, Entity, Entry, EntryVerdict, Flow, NamedRange, Peer,
-    Peers, PortMatch, PortName, Ports, Reason, Rule, Subject, Verdict,
+    DenyResponse, Dialect, Direction, DirectionVerdict, Entity, Entry, EntryVerdict, Flow,
+    NamedRange, Peer, Peers, PortMatch, PortName, Ports, Reason, Rule, Subject, Verdict,
 };
 use crate::inventory::{Identity, Inventory};
 use crate::labels::{Label, LabelSelector, Labels, RESERVED};
@@ -77,7 +77,7 @@ pub(super) fn judge(
         let default = selecting.iter().find(|r| denies(r) && (enforced || !r.manner.audit));
         decide(&matching, enforced).unwrap_or(match default {
             None => allowed(Reason::NoPolicy),
-            Some(rule) => own_host.unwrap_or(denied(Reason::DefaultDeny(rule.origin))),
+            Some(rule) => own_host.unwrap_or(denied(Reason::DefaultDeny(rule.origin), rule)),
         })
     };
     // An audited rule denies nothing; what it would have denied is told.
@@ -99,25 +99,26 @@ pub const fn own_host(direction: Direction, dialect: Dialect) -> Option<Reason> 
 }
 
 const fn allowed(reason: Reason) -> DirectionVerdict {
-    DirectionVerdict { allowed: true, reason, audited: None }
+    DirectionVerdict { allowed: true, reason, audited: None, response: DenyResponse::Drop }
 }
 
-const fn denied(reason: Reason) -> DirectionVerdict {
-    DirectionVerdict { allowed: false, reason, audited: None }
+const fn denied(reason: Reason, rule: &Rule) -> DirectionVerdict {
+    let response = rule.manner.response;
+    DirectionVerdict { allowed: false, reason, audited: None, response }
 }
 
 /// The first entry decides; a pass takes the rest of its tier away. A deny counts
 /// only if it is not audited, or `enforced` all the same.
 fn decide(sorted: &[(&Rule, &Entry)], enforced: bool) -> Option<DirectionVerdict> {
     let mut passed = None;
-    for (_, entry) in sorted {
+    for (rule, entry) in sorted {
         if passed == Some(entry.tier) {
             continue;
         }
         let reason = Reason::Entry(entry.origin);
         match entry.verdict {
             EntryVerdict::Deny if entry.audit && !enforced => {}
-            EntryVerdict::Deny => return Some(denied(reason)),
+            EntryVerdict::Deny => return Some(denied(reason, rule)),
             EntryVerdict::Allow => return Some(allowed(reason)),
             EntryVerdict::Pass => passed = Some(entry.tier),
         }

@@ -12,12 +12,6 @@ pub const AUDIT: &str = "policyc.io/audit";
 /// The annotation that says what is done about denied packets.
 pub const DENY_RESPONSE: &str = "policyc.io/deny-response";
 
-const RESPONSES: &[(&str, DenyResponse)] = &[
-    ("drop", DenyResponse::Drop),
-    ("reset", DenyResponse::Reset),
-    ("unreachable", DenyResponse::Unreachable),
-];
-
 /// The annotations of one policy.
 pub(super) struct Annotations {
     policy: u32,
@@ -127,17 +121,11 @@ fn audit(value: &Spanned<String>, sink: &mut Sink) -> Audit {
 }
 
 fn response(value: &Spanned<String>, sink: &mut Sink) -> DenyResponse {
-    let found = RESPONSES.iter().find(|(name, _)| *name == value.value);
-    match found {
-        None => wrong(value, "`drop`, `reset` or `unreachable`", sink),
-        Some((_, DenyResponse::Drop)) => {}
-        Some((name, _)) => {
-            let message = format!("the answer `{name}` to denied packets is not supported yet");
-            let finding = Diagnostic::error(codes::DENY_RESPONSE_UNSUPPORTED, value.span, message);
-            sink.push(finding.with_help("write `drop`, or leave the annotation out"));
-        }
-    }
-    DenyResponse::Drop
+    let found = DenyResponse::ALL.into_iter().find(|response| response.name() == value.value);
+    found.unwrap_or_else(|| {
+        wrong(value, "`drop`, `reset` or `unreachable`", sink);
+        DenyResponse::Drop
+    })
 }
 
 fn wrong(value: &Spanned<String>, expected: &str, sink: &mut Sink) {

@@ -340,6 +340,25 @@ pub enum DenyResponse {
     Unreachable,
 }
 
+impl DenyResponse {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Drop, Self::Reset, Self::Unreachable];
+
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::Reset => "reset",
+            Self::Unreachable => "unreachable",
+        }
+    }
+
+    /// As it is written, of what answers.
+    pub fn answer(self) -> Option<&'static str> {
+        (self != Self::Drop).then_some(self.name())
+    }
+}
+
 /// What a policy says about a rule by annotations.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Manner {
@@ -407,6 +426,8 @@ pub struct DirectionVerdict {
     /// Why it would be dropped if every policy were enforced; only if it is forwarded
     /// because one is audited.
     pub audited: Option<Reason>,
+    /// What is done about a packet that is dropped; [`DenyResponse::Drop`] if it is not.
+    pub response: DenyResponse,
 }
 
 /// What becomes of a flow, in Hubble's words.

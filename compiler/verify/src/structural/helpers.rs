@@ -212,6 +212,7 @@ static TABLE: &[Helper] = &[
     moves(row(44, "xdp_adjust_head", XDP, &[Ctx, Number], NUM)),
     row(46, "get_socket_cookie", SKB, &[Ctx], NUM),
     row(47, "get_socket_uid", SKB, &[Ctx], NUM),
+    moves(row(50, "skb_adjust_room", TC, &[Ctx, Number, Number, Number], NUM)),
     moves(row(65, "xdp_adjust_tail", XDP, &[Ctx, Number], NUM)),
     row(68, "skb_load_bytes_relative", SKB, &[Ctx, Number, MemOut, Size, Number], NUM),
     row(79, "skb_cgroup_id", SKB, &[Ctx], NUM),

@@ -26,6 +26,8 @@ impl Errno {
     pub const ENOSPC: Self = Self(28);
     /// Not for this kind of map.
     pub const EOPNOTSUPP: Self = Self(95);
+    /// Not for this kind of packet (`ENOTSUPP`, which is the kernel's own).
+    pub const ENOTSUPP: Self = Self(524);
 
     /// What a helper returns.
     pub const fn as_result(self) -> u64 {

@@ -125,8 +125,11 @@ impl Select<'_> {
 
     pub(super) fn store(&mut self, base: ir::Value, offset: i32, value: ir::Value) -> Selected {
         let width = self.width(value)?;
+        // KERNEL: before 6.4 a constant is not stored to the context without a register
+        // (`do_check` of `BPF_ST`).
+        let constant = self.constants[value].filter(|_| self.func.ty(base) != ir::Type::Ctx);
         let (place, base) = self.place(base, offset)?;
-        let immediate = self.constants[value].and_then(|bits| match width {
+        let immediate = constant.and_then(|bits| match width {
             ir::Width::W64 => i32::try_from(bits as i64).ok(),
             _ => Some(bits as u32 as i32),
         });
