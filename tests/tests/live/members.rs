@@ -2,6 +2,9 @@
 //! loaded, and what was changed survives a swap.
 
 use std::fs;
+use std::process::Stdio;
+use std::thread;
+use std::time::Instant;
 
 use crate::build::{artifact, bindings_text, save};
 use crate::lab::{Lab, run};
@@ -146,6 +149,33 @@ fn what_was_patched_outlives_other_exceptions_and_is_shown() {
     assert_eq!((answers(&lab), said.contains("members of the build")), ([true, true], false));
     patch(&lab, &group("friends", ""));
     assert_eq!(answers(&lab), [false, false]);
+}
+
+#[test]
+fn of_a_patch_that_is_killed_the_next_command_makes_a_whole() {
+    const KILLS: u32 = 12;
+    let name = "members::of_a_patch_that_is_killed_the_next_command_makes_a_whole";
+    let Some(lab) = Lab::new(name) else { return };
+    apply(&lab, "", "192.0.2.0/24");
+    let start = Instant::now();
+    patch(&lab, &group("friends", "198.51.100.0/24"));
+    let whole = start.elapsed();
+    let file = lab.file("killed.yaml");
+    for round in 0..KILLS {
+        let members = ["0.0.0.0/0, '::/0'", "192.0.2.0/24"][round as usize % 2];
+        fs::write(&file, group("friends", members)).expect("a file");
+        let mut command = lab.policyc(["patch".as_ref(), "-i".as_ref(), file.as_os_str()]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("runs");
+        // Spread evenly over the time that a patch takes, in an order that jumps.
+        thread::sleep(whole * (round * 5 % KILLS + 1) / KILLS);
+        child.kill().expect("kills");
+        child.wait().expect("ends");
+        patch(&lab, &group("foes", ""));
+        let [v4, v6] = answers(&lab);
+        assert_eq!(v4, v6, "round {round}: of one group or not");
+        let said = lab.says(["status"]);
+        assert!(!said.contains("interrupted"), "{said}");
+    }
 }
 
 #[test]
