@@ -15,6 +15,7 @@ mod answers;
 mod attach;
 mod audit;
 mod beyond;
+mod blind_reset;
 mod build;
 #[allow(dead_code, clippy::unwrap_used, reason = "the tests of engines use the rest")]
 #[path = "../engines/case.rs"]
@@ -59,6 +60,7 @@ mod services;
 mod sockets;
 mod subjects;
 mod swaps;
+mod syn_cookies;
 mod syn_flood;
 mod tools;
 mod top;
