@@ -9,6 +9,7 @@ mod adopt;
 mod entry;
 mod existing;
 mod fill;
+mod tables;
 mod take_back;
 
 use std::collections::{BTreeMap, BTreeSet};

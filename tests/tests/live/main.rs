@@ -52,6 +52,7 @@ mod observe;
 mod order;
 mod own_node;
 mod packet_of_death;
+mod places;
 mod privileges;
 mod races;
 mod restore;

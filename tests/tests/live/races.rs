@@ -23,7 +23,7 @@ use crate::frames::packet::{Packet, Way};
 use crate::lab::{Lab, must};
 
 /// Verdicts of a gate on tc.
-const PASSED: u32 = u32::MAX;
+pub(crate) const PASSED: u32 = u32::MAX;
 /// How many connections are tried, and for how long at most: other tests want to run.
 const CONNECTIONS: u16 = 4000;
 const AT_MOST: Duration = Duration::from_secs(20);
@@ -31,8 +31,8 @@ const ACK: u8 = 16;
 const SYN_ACK: u8 = 18;
 
 /// A subject that may open connections to port 80, and accepts none.
-struct Rig {
-    lab: Lab,
+pub(crate) struct Rig {
+    pub(crate) lab: Lab,
     artifact: Artifact,
     counters: Map,
     /// Its gates: what it receives, what it sends.
@@ -40,7 +40,7 @@ struct Rig {
 }
 
 impl Rig {
-    fn new(test: &str, room: Room) -> Option<Self> {
+    pub(crate) fn new(test: &str, room: Room) -> Option<Self> {
         let lab = Lab::new(test)?;
         lab.without_ipv6();
         // Without addresses no kernel says anything by itself.
@@ -61,7 +61,7 @@ impl Rig {
     }
 
     /// What a gate says about a packet, the last of so many times.
-    fn judge(&self, packet: &Packet, repeat: u32) -> u32 {
+    pub(crate) fn judge(&self, packet: &Packet, repeat: u32) -> u32 {
         let is_sent = packet.way.direction == Direction::Egress;
         let gate = &self.gates[usize::from(is_sent)];
         let (data, ctx) = (packet.bytes(), Vec::new());
@@ -70,7 +70,7 @@ impl Rig {
     }
 
     /// Packets with a reason.
-    fn counted(&self, reason: Reason) -> u64 {
+    pub(crate) fn counted(&self, reason: Reason) -> u64 {
         let decisions = (0u32..).zip(&self.artifact.manifest().decisions);
         let those = decisions.filter(|(_, decision)| decision.reason == reason);
         those.map(|(index, _)| decided(&self.counters, index)).sum()
@@ -84,14 +84,14 @@ fn sent(number: u16) -> Way {
 
 /// Pins this thread, so that two of them are on two processors. With one there is no
 /// race to be seen.
-fn on_processor(number: usize) {
+pub(crate) fn on_processor(number: usize) {
     let mut set = CpuSet::new();
     set.set(number);
     let _ = sched_setaffinity(None, &set);
 }
 
 /// Until there is nothing left to try, or the time is over.
-fn numbers() -> impl Iterator<Item = u16> {
+pub(crate) fn numbers() -> impl Iterator<Item = u16> {
     let start = Instant::now();
     (1000..1000 + CONNECTIONS).take_while(move |_| start.elapsed() < AT_MOST)
 }
@@ -132,7 +132,7 @@ fn two_openers_make_one_connection() {
 }
 
 /// A question, its answer, and what the one who asked says next.
-fn words(number: u16, tcp: bool) -> (Packet, Packet, Packet) {
+pub(crate) fn words(number: u16, tcp: bool) -> (Packet, Packet, Packet) {
     let at = sent(number);
     if tcp {
         let answers = at.back().segment(80, number, SYN_ACK);

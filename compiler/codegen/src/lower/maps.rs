@@ -28,6 +28,8 @@ const ANSWER: u32 = 160;
 pub const CONNECTION_KEY: u32 = 48;
 /// Bytes of a connection.
 pub const CONNECTION: u32 = 32;
+/// Locks of places, as in `stdlib-bpf/bir/connection.bir`.
+const LOCKS: u32 = 64;
 /// Most datagrams in fragments at a time; Cilium's number.
 const DATAGRAMS: u32 = 8192;
 /// `BPF_F_NO_PREALLOC`
@@ -166,6 +168,7 @@ impl Maps {
         self.add(shared("ct_half", MapKind::LruHash, entry, half_open));
         self.add(shared("ct_ring", MapKind::Array, (4, CONNECTION_KEY), room.places()));
         self.add(shared("ct_clock", MapKind::Array, (4, 16), 1));
+        self.add(shared("ct_locks", MapKind::Array, (4, 4), LOCKS));
         self.add(shared("frags", MapKind::LruHash, (CONNECTION_KEY, 16), DATAGRAMS));
         Ok(())
     }
