@@ -45,7 +45,6 @@ pub(crate) fn recover<K: Kernel>(host: &Host<'_, K>) -> Result<Recovered, Error>
             // What the journal says of gates is about another boot.
             journal.gates.clear();
             journal.attaching.clear();
-            journal.adopting = None;
             nothing_live(host, &mut journal)?;
         }
         Found::Unpinned => nothing_live(host, &mut journal)?,
@@ -58,6 +57,7 @@ fn nothing_live<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Result<
     // What was never confirmed is not what was live.
     journal.lost = journal.confirmed().cloned().or(journal.lost.take());
     journal.audits.clear();
+    journal.adopting = None;
     let records = [journal.next.take(), journal.active.take(), journal.previous.take()];
     for record in records.into_iter().flatten() {
         discard(host, journal, &record)?;

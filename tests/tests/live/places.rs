@@ -20,6 +20,7 @@ const ROOM: u16 = 64;
 struct Tables {
     entries: Map,
     ring: Map,
+    locks: Map,
 }
 
 impl Tables {
@@ -28,7 +29,7 @@ impl Tables {
             let path = rig.lab.dirs.pins().join("shared").join(name);
             obj_get(&path).and_then(Map::from_fd).expect("a table")
         };
-        Self { entries: open("ct"), ring: open("ct_ring") }
+        Self { entries: open("ct"), ring: open("ct_ring"), locks: open("ct_locks") }
     }
 
     /// Keys and values of those that have the subject's own place.
@@ -42,6 +43,12 @@ impl Tables {
     fn is_named(&self, key: &[u8], value: &[u8]) -> bool {
         let name = self.ring.lookup(&place(value).to_ne_bytes()).expect("reads");
         name.is_some_and(|name| name[..key.len()] == *key)
+    }
+
+    /// Whether nobody is at any place.
+    fn are_left(&self) -> bool {
+        let locks = self.locks.entries().expect("entries");
+        locks.iter().all(|(_, count)| count.iter().all(|byte| *byte == 0))
     }
 
     /// Lets it have been gone for as long as this machine has been up.
@@ -116,5 +123,6 @@ fn a_place_of_a_share_is_taken_by_one() {
     });
     println!("{test}: {rounds} rounds, {both} had two of one place, {neither} none");
     assert_eq!((both, lost), (0, 0), "one place, one entry, which it names");
+    assert!(tables.are_left(), "who was at a place has left it");
     assert!(neither < rounds, "it is taken");
 }
