@@ -194,7 +194,7 @@ fn judged_by<K: Kernel>(
     lost: &Record,
     gates: &[Gate],
 ) -> Result<Bindings, Error> {
-    if let Ok(Some(bindings)) = read_bindings(host, lost) {
+    if let Ok(Some(bindings)) = read_bindings(host, lost.number) {
         return Ok(bindings);
     }
     let mut bindings = Bindings::default();

@@ -255,6 +255,19 @@ pub enum Error {
         /// Its number.
         generation: u64,
     },
+    /// A generation cannot be gone back to.
+    #[error(
+        "generation {generation} {}",
+        if *is_live { "is live" } else { "cannot be gone back to: no copy of it is kept" }
+    )]
+    NotKept {
+        /// Its number.
+        generation: u64,
+        /// Whether it is the one that is live.
+        is_live: bool,
+        /// Those that can be gone back to, newest first.
+        kept: Vec<u64>,
+    },
     /// A generation could not be brought back, and its places could not be closed.
     #[error("{reason}; and what it judged could not be closed: {error}")]
     NotClosed {
@@ -460,6 +473,10 @@ impl Error {
                 "this needs tracefs and the host's own cgroup namespace; else bind the cgroup \
                  itself (`cgroup: {path: …}`), and apply again after each restart"
             }
+            Self::NotKept { kept, .. } if kept.is_empty() => {
+                "there is no other to go back to: apply an artifact"
+            }
+            Self::NotKept { .. } => "`policyc history` says which are kept",
             Self::NoCopy { .. } => "apply the artifact again",
             Self::NotClosed { .. } => {
                 "nothing is judged: apply the artifact again, or take the network down"

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::Audit;
 use crate::error::{Error, OrDoing};
+use crate::history::{By, Past};
 use crate::host::Host;
 use crate::point::{Mechanism, Point};
 use crate::state::Parity;
@@ -56,6 +57,9 @@ pub(crate) struct Journal {
     /// What is audited.
     #[serde(default)]
     pub(crate) audits: Vec<Audit>,
+    /// What was live, ascending by number.
+    #[serde(default)]
+    pub(crate) history: Vec<Past>,
 }
 
 /// Whose journal this is: ids and pins mean nothing elsewhere.
@@ -97,6 +101,12 @@ pub(crate) struct Record {
     /// this one denies everything.
     #[serde(default)]
     pub(crate) stands_for: Option<u64>,
+    /// Who made it live.
+    #[serde(default)]
+    pub(crate) by: By,
+    /// What had found its programs to be safe.
+    #[serde(default)]
+    pub(crate) evidence: Vec<String>,
     /// Where it judges.
     pub(crate) judges: Vec<Judged>,
 }
@@ -170,6 +180,7 @@ impl Default for Journal {
             last_adoption: 0,
             adopting: None,
             audits: Vec::new(),
+            history: Vec::new(),
         }
     }
 }
@@ -232,7 +243,10 @@ impl Journal {
     pub(crate) fn keeps_copy(&self, number: u64) -> bool {
         let former = self.former.filter(|_| !self.is_bare());
         let mut records = self.generations().chain(&self.lost);
-        records.any(|record| record.number == number) || former == Some(number)
+        let has_kept = !self.is_bare() || self.lost.is_some();
+        records.any(|record| record.number == number)
+            || former == Some(number)
+            || has_kept && self.kept().any(|past| past.generation == number)
     }
 
     /// Whether it knows of nothing on the host.
@@ -275,7 +289,7 @@ impl<K: Kernel> Host<'_, K> {
     /// Replaces the journal; one with nothing to say has no file.
     pub(crate) fn write_journal(&self, journal: &Journal) -> Result<(), Error> {
         let path = self.dirs.journal();
-        if journal.is_bare() && journal.lost.is_none() {
+        if journal.is_bare() && journal.lost.is_none() && journal.history.is_empty() {
             return self.remove(&path);
         }
         let bytes = serde_json::to_vec_pretty(journal)

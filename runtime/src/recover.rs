@@ -11,6 +11,7 @@ use crate::connection;
 use crate::discard::{close_slot, discard, prune_copies, sweep, tear_down};
 use crate::error::{Error, OrDoing};
 use crate::follow;
+use crate::history::Ended;
 use crate::host::{Found, Host};
 use crate::journal::{Gate, Journal};
 use crate::members;
@@ -58,6 +59,15 @@ fn nothing_live<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Result<
     journal.lost = journal.confirmed().cloned().or(journal.lost.take());
     journal.audits.clear();
     journal.adopting = None;
+    let lost = journal.confirmed().map(|record| record.number);
+    for record in [journal.active.clone(), journal.previous.clone()].into_iter().flatten() {
+        let how = match record.tentative {
+            true => Ended::NotConfirmed,
+            false if lost.is_some_and(|lost| lost != record.number) => Ended::Superseded,
+            false => Ended::Lost,
+        };
+        journal.has_ended(record.number, how);
+    }
     let records = [journal.next.take(), journal.active.take(), journal.previous.take()];
     for record in records.into_iter().flatten() {
         discard(host, journal, &record)?;
@@ -87,6 +97,7 @@ pub(crate) fn adopt<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Res
         journal.lost = None;
         journal.removed = false;
     }
+    journal.remember(&next);
     journal.previous = journal.active.replace(next);
     // The journal first: a boot in between may ask for the copy that it names.
     host.write_journal(journal)?;
@@ -113,7 +124,7 @@ fn settle<K: Kernel>(
     let Some(active) = &journal.active else { return Ok(None) };
     if active.parity != word.parity() {
         // The second half of a rollback.
-        drop_active(host, journal)?;
+        drop_active(host, journal, Ended::RolledBack)?;
         return Ok(None);
     }
     match word.deadline() {
@@ -141,6 +152,7 @@ pub(crate) fn retire<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Re
     }
     if let Some(previous) = journal.previous.take() {
         journal.former = Some(previous.number);
+        journal.has_ended(previous.number, Ended::Superseded);
         discard(host, journal, &previous)?;
     } else if let Some(active) = &journal.active {
         for gate in &journal.gates {
@@ -150,8 +162,8 @@ pub(crate) fn retire<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Re
     host.write_journal(journal)
 }
 
-/// Makes the previous generation active for good and removes the other. With
-/// no previous one, nothing is left.
+/// Makes the previous generation active for good and removes the other, which was not
+/// confirmed in time. With no previous one, nothing is left.
 pub(crate) fn roll_back<K: Kernel>(
     host: &Host<'_, K>,
     journal: &mut Journal,
@@ -159,15 +171,20 @@ pub(crate) fn roll_back<K: Kernel>(
     word: StateWord,
 ) -> Result<(), Error> {
     host.write_state(state, word.settled(word.parity().other()))?;
-    drop_active(host, journal)
+    drop_active(host, journal, Ended::NotConfirmed)
 }
 
 /// The second half of a rollback: the state word is back already.
-fn drop_active<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Result<(), Error> {
+fn drop_active<K: Kernel>(
+    host: &Host<'_, K>,
+    journal: &mut Journal,
+    how: Ended,
+) -> Result<(), Error> {
     host.kernel.grace_period().or_doing("wait for running programs to end")?;
     let previous = journal.previous.take();
     if let Some(failed) = std::mem::replace(&mut journal.active, previous) {
         connection::take_back(host, failed.adoption)?;
+        journal.has_ended(failed.number, how);
         discard(host, journal, &failed)?;
     }
     sweep(host, journal)?;
@@ -178,8 +195,10 @@ fn drop_active<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Result<(
 /// nothing, and their place may have to get a new one. A gate that cannot be
 /// looked at may be at work.
 fn bury_dead_gates<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Result<(), Error> {
-    let is_dead =
-        |gate: &Gate| matches!(drift::of_gate(host, gate), Some(Drift::Detached | Drift::Replaced));
+    let is_dead = |gate: &Gate| {
+        let drift = drift::of_gate(host, gate);
+        matches!(drift, Some(Drift::Detached | Drift::Replaced | Drift::Unpinned))
+    };
     let (dead, others): (Vec<_>, Vec<_>) = journal.gates.iter().cloned().partition(is_dead);
     if dead.is_empty() {
         return Ok(());

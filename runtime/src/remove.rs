@@ -5,6 +5,7 @@ use policyc_sys::Kernel;
 use crate::discard::{discard, sweep, tear_down, tear_down_unknown};
 use crate::error::{Error, OrDoing};
 use crate::generation::unpin;
+use crate::history::Ended;
 use crate::host::{Found, Host};
 use crate::journal::{Journal, Record};
 use crate::privileges::check_privileges;
@@ -35,6 +36,7 @@ pub fn remove<K: Kernel>(host: &Host<'_, K>, all: bool) -> Result<bool, Error> {
     let unseen = tear_down(host, &std::mem::take(&mut journal.gates))?;
     let records = [journal.active.take(), journal.previous.take(), journal.next.take()];
     for record in records.into_iter().flatten() {
+        journal.has_ended(record.number, Ended::Removed);
         discard(host, &mut journal, &record)?;
     }
     let mut names: Vec<String> = unseen.iter().map(|gate| gate.point.to_string()).collect();
@@ -42,6 +44,7 @@ pub fn remove<K: Kernel>(host: &Host<'_, K>, all: bool) -> Result<bool, Error> {
     if all {
         names.extend(remove_unknown(host, &journal)?);
         journal.lost = None;
+        journal.history.clear();
     }
     if !names.is_empty() {
         host.write_journal(&journal)?;

@@ -52,9 +52,17 @@ pub(crate) fn read_copy<K: Kernel>(
     host: &Host<'_, K>,
     record: &Record,
 ) -> Result<Option<(Artifact, Bindings)>, Error> {
-    let path = host.dirs.copy(record.number).join(ARTIFACT);
+    read_copy_of(host, record.number)
+}
+
+/// The same, by its number.
+pub(crate) fn read_copy_of<K: Kernel>(
+    host: &Host<'_, K>,
+    number: u64,
+) -> Result<Option<(Artifact, Bindings)>, Error> {
+    let path = host.dirs.copy(number).join(ARTIFACT);
     let artifact = host.kernel.read_file(&path).or_doing("read a copy")?;
-    let (Some(artifact), Some(bindings)) = (artifact, read_bindings(host, record)?) else {
+    let (Some(artifact), Some(bindings)) = (artifact, read_bindings(host, number)?) else {
         return Ok(None);
     };
     let artifact = Artifact::from_bytes(&artifact).map_err(|e| Error::Artifact(e.to_string()))?;
@@ -64,9 +72,9 @@ pub(crate) fn read_copy<K: Kernel>(
 /// Where a generation was bound.
 pub(crate) fn read_bindings<K: Kernel>(
     host: &Host<'_, K>,
-    record: &Record,
+    number: u64,
 ) -> Result<Option<Bindings>, Error> {
-    let path = host.dirs.copy(record.number).join(BINDINGS);
+    let path = host.dirs.copy(number).join(BINDINGS);
     let bindings = host.kernel.read_file(&path).or_doing("read a copy")?;
     let bindings = bindings.map(|bytes| serde_json::from_slice(&bytes)).transpose();
     bindings.map_err(|error| Error::Artifact(error.to_string()))

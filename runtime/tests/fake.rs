@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{artifact, artifact_of, network, subject};
 use machine::{
-    FIRST, SECOND, binding, everything, judged, machine, port, run, stage, state_dir_only,
+    FIRST, HISTORY, SECOND, binding, everything, judged, machine, port, run, stage, state_dir_only,
 };
 use policyc_bpf::{Direction, Judges, ProgramKind, Subject, Verdict};
 use policyc_runtime::{
@@ -196,12 +196,11 @@ fn a_missed_confirmation_goes_back_without_a_process() {
 #[test]
 fn a_first_generation_can_be_rolled_back_to_nothing() {
     let host = machine();
-    let clean = state_dir_only(&host);
     let options = Options { confirm: Some(Duration::from_secs(30)), ..Options::default() };
     run(&FakeKernel::new(&host), &FIRST, options).expect("applies");
     let kernel = FakeKernel::new(&host);
     assert_eq!(rollback(&Host { kernel: &kernel, dirs: &Dirs::default() }), Ok(None));
-    assert_eq!(state_dir_only(&host), clean);
+    assert_eq!(state_dir_only(&host), HISTORY);
 }
 
 #[test]
@@ -300,7 +299,7 @@ fn after_boot_a_first_generation_that_nobody_confirmed_is_forgotten() {
     assert!(now.untidy, "but a copy and a journal");
     assert_eq!(last_applied(&at).expect("readable"), None);
     assert!(matches!(confirm_now(&at), Err(Error::NothingPending)));
-    assert_eq!(state_dir_only(&host), [""; 0], "which that command took away");
+    assert_eq!(state_dir_only(&host), HISTORY, "which that command took away");
     let outcome = run(&kernel, &SECOND, Options::default()).expect("applies");
     assert!(outcome.live);
     assert_tidied(&host, "all went well");
@@ -445,4 +444,25 @@ fn what_is_bound_has_to_fit() {
     assert!(judged(&host).is_empty(), "nothing is attached");
     let outcome = run(&FakeKernel::new(&host), &(everything("a"), of(32)), Options::default());
     assert_eq!(outcome.expect("they fit").new_gates, 65, "and one of tracing");
+}
+
+/// A pin that somebody removes, wherever it is, is told by `status`, and mended by `apply`.
+#[test]
+fn a_pin_that_is_gone_is_drift() {
+    let pins = ["gates/0/program", "gates/0/slots", "gates/0/link", "generations/1/programs/p0"];
+    for pin in pins {
+        let host = machine();
+        run(&FakeKernel::new(&host), &FIRST, Options::default()).expect("applies");
+        let kernel = FakeKernel::new(&host);
+        let path = Path::new("/sys/fs/bpf/policyc").join(pin);
+        assert!(policyc_sys::Kernel::remove(&kernel, &path).expect("removes"), "{pin}");
+        let at = Host { kernel: &kernel, dirs: &Dirs::default() };
+        let live = status(&at).expect("status").live.expect("live");
+        let drift: Vec<_> = live.gates.iter().filter_map(|gate| gate.drift).collect();
+        // Without its pin a link is gone.
+        let expected = if pin.ends_with("link") { Drift::Detached } else { Drift::Unpinned };
+        assert_eq!(drift, [expected], "{pin}");
+        run(&kernel, &FIRST, Options::default()).expect("applies");
+        assert!(!status(&at).expect("status").live.expect("live").has_drift(), "{pin}");
+    }
 }

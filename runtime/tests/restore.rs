@@ -5,7 +5,9 @@ mod machine;
 
 use std::time::Duration;
 
-use machine::{FIRST, SECOND, at, binding, everything, judged, machine, port, run, state_dir_only};
+use machine::{
+    FIRST, HISTORY, SECOND, at, binding, everything, judged, machine, port, run, state_dir_only,
+};
 use policyc_bpf::Artifact;
 use policyc_runtime::{
     Attach, Bindings, Dirs, Error, OnFailure, Options, Restored, Side, attach, last_applied,
@@ -85,7 +87,7 @@ fn what_waited_for_its_confirmation_does_not_come_back() {
     host.reboot();
     let restored = restore_as(&host, OnFailure::Closed).expect("nothing was confirmed");
     assert_eq!(restored, Restored::Nothing { removed: None });
-    assert_eq!(state_dir_only(&host), [""; 0]);
+    assert_eq!(state_dir_only(&host), HISTORY);
 }
 
 #[test]

@@ -19,7 +19,9 @@ use std::time::{Duration, SystemTime};
 use policyc_bpf::{Artifact, Digest};
 use policyc_sys::Kernel;
 
-pub(crate) use resolve::{Wanted, more as resolve_all, present, unjudged};
+pub(crate) use resolve::{
+    Wanted, more as resolve_all, present, resolve as resolve_everything, unjudged,
+};
 pub use units::unit_cgroup;
 
 use crate::bindings::{Attach, Bindings};
@@ -122,6 +124,7 @@ pub(crate) fn make_live<K: Kernel>(
 
     let mut plan = plan::plan(&journal, find()?, host.home(&state)?);
     plan.stands_for = stands_for;
+    plan.by = host.kernel.invoker().into();
     plan.members = members::next(host, artifact, &journal)?;
     plan.check(host, &journal)?;
     let generation = load::load(host, artifact, &plan, options)?;
@@ -186,7 +189,10 @@ pub(crate) fn add_gates<K: Kernel>(
     BringUp { host, artifact, bindings, plan, generation, record, state }.run_more(journal)
 }
 
-fn check_privileges<K: Kernel>(host: &Host<'_, K>, bindings: &Bindings) -> Result<(), Error> {
+pub(crate) fn check_privileges<K: Kernel>(
+    host: &Host<'_, K>,
+    bindings: &Bindings,
+) -> Result<(), Error> {
     let mounts = host.kernel.bpffs(&host.dirs.bpffs).or_doing("look for the BPF file system")?;
     let enters = bindings.places().any(|(_, attach)| match attach {
         Attach::Tc(port) | Attach::Clsact(port) | Attach::Xdp(port) => port.netns.is_some(),

@@ -7,6 +7,7 @@ use super::resolve::Wanted;
 use super::{Options, Outcome};
 use crate::audit::Audit;
 use crate::error::Error;
+use crate::history::{self, By};
 use crate::host::Host;
 use crate::journal::{Gate, HeldBy, Home, Journal, Judged, Record};
 use crate::members::Beginning;
@@ -30,6 +31,8 @@ pub(super) struct Plan {
     pub(super) members: Beginning,
     /// The generation instead of which it denies.
     pub(super) stands_for: Option<u64>,
+    /// Who applies it.
+    pub(super) by: By,
 }
 
 /// A gate, and what it will run.
@@ -55,7 +58,7 @@ pub(super) fn plan(journal: &Journal, wanted: Vec<Wanted>, home: Home) -> Plan {
     let outgoing = outgoing.filter(|id| gates.iter().all(|gate| gate.id != *id)).collect();
     let (audits, members) = (journal.audits.clone(), Beginning::default());
     let number = journal.last_number + 1;
-    Plan { number, gates, outgoing, home, audits, members, stands_for: None }
+    Plan { number, gates, outgoing, home, audits, members, stands_for: None, by: By::default() }
 }
 
 /// Gives every place a gate of its own, beside those that a generation has.
@@ -65,7 +68,7 @@ pub(super) fn plan_more(journal: &Journal, wanted: Vec<Wanted>, number: u64) -> 
     let (home, audits) = (journal.home.clone(), journal.audits.clone());
     let members = Beginning::default();
     let (gates, outgoing) = (gates.collect(), Vec::new());
-    Plan { number, gates, outgoing, home, audits, members, stands_for: None }
+    Plan { number, gates, outgoing, home, audits, members, stands_for: None, by: By::default() }
 }
 
 /// Whether the gate is where `wanted` wants one, attached as it wants.
@@ -130,6 +133,8 @@ impl Plan {
             adoption,
             report_forwarded: options.report_forwarded,
             stands_for: self.stands_for,
+            by: self.by.clone(),
+            evidence: history::evidence(artifact),
             judges: self.judges(artifact),
         }
     }

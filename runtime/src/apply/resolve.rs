@@ -24,7 +24,7 @@ pub(crate) struct Wanted {
 }
 
 /// Finds every place that the bindings and the tracing programs name.
-pub(super) fn resolve<K: Kernel>(
+pub(crate) fn resolve<K: Kernel>(
     host: &Host<'_, K>,
     artifact: &Artifact,
     bindings: &Bindings,

@@ -28,6 +28,9 @@ pub enum Drift {
     /// The program with this id comes before it, and may let packets pass that
     /// it would deny.
     Behind(u32),
+    /// Something of it, or of its program, is not pinned any more: it goes on as long as
+    /// the kernel keeps it.
+    Unpinned,
     /// It cannot be looked at.
     Unseen,
 }
@@ -41,6 +44,7 @@ impl fmt::Display for Drift {
             Self::Renamed => "its name means another place now, or none",
             Self::Unfollowed => "does not follow its cgroup any more",
             Self::Behind(id) => return write!(f, "program {id} comes first and may let pass"),
+            Self::Unpinned => "a pin of it is gone",
             Self::Unseen => "cannot be looked at",
         })
     }
@@ -55,7 +59,7 @@ pub(crate) fn of_gate<K: Kernel>(host: &Host<'_, K>, gate: &Gate) -> Option<Drif
 pub(crate) fn look<K: Kernel>(host: &Host<'_, K>, gate: &Gate) -> Result<Option<Drift>, SysError> {
     let slots = host.kernel.open_map(&host.dirs.gate(gate.id).join("slots"))?;
     let (Some(_), Some(own)) = (slots, program_id(host, gate)?) else {
-        return Ok(Some(Drift::Detached));
+        return Ok(Some(Drift::Unpinned));
     };
     let running = match (&gate.held_by, gate.point.filter()) {
         (HeldBy::Filter { .. }, Some(place)) => match host.kernel.chain(&place) {
@@ -145,26 +149,28 @@ pub(super) fn of_slot<K: Kernel>(
     judged: &Judged,
 ) -> Option<Drift> {
     match holds(host, record, judged) {
-        Ok(true) => None,
-        Ok(false) => Some(Drift::Slot),
+        Ok(Some(true)) => None,
+        Ok(Some(false)) => Some(Drift::Slot),
+        Ok(None) => Some(Drift::Unpinned),
         Err(_) => Some(Drift::Unseen),
     }
 }
 
+/// Whether the slot holds the generation's program; `None` if a pin is gone.
 fn holds<K: Kernel>(
     host: &Host<'_, K>,
     record: &Record,
     judged: &Judged,
-) -> Result<bool, SysError> {
+) -> Result<Option<bool>, SysError> {
     let (kernel, dirs) = (host.kernel, host.dirs);
     let path = dirs.generation_programs(record.number).join(&judged.program);
     let slots = dirs.gate(judged.gate).join("slots");
     let (Some(program), Some(slots)) = (kernel.open_prog(&path)?, kernel.open_map(&slots)?) else {
-        return Ok(false);
+        return Ok(None);
     };
     let own = kernel.prog_info(&program)?.id;
     let found = kernel.map_lookup(&slots, &record.parity.slot().to_ne_bytes())?;
-    Ok(found == Some(own.to_ne_bytes().to_vec()))
+    Ok(Some(found == Some(own.to_ne_bytes().to_vec())))
 }
 
 /// The program that the gate's link runs, if the link is attached.

@@ -93,6 +93,9 @@ pub(crate) fn judged(host: &FakeHost) -> Vec<String> {
     lines
 }
 
+/// What is left where nothing is live and nothing ever was for good: it is remembered.
+pub(crate) const HISTORY: [&str; 1] = ["file /var/lib/policyc/journal.json"];
+
 pub(crate) fn state_dir_only(host: &FakeHost) -> Vec<String> {
     let own = ["dir /var", "dir /var/lib", "dir /var/lib/policyc"];
     let pin_roots = ["dir /sys", "dir /sys/fs", "dir /sys/fs/bpf"];

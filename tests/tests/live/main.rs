@@ -41,6 +41,7 @@ mod cyclonus;
 mod demonstration;
 mod frames;
 mod generic;
+mod history;
 mod input;
 mod instances;
 mod killed;

@@ -6,7 +6,7 @@ use policyc_bpf::{Artifact, Judges};
 use policyc_runtime::{self as runtime, Host, Options, Outcome, Point};
 use policyc_sys::kernel::RealKernel;
 
-use super::args::{ApplyArgs, StateArgs};
+use super::args::{ApplyArgs, RollbackArgs, StateArgs};
 use super::{Error, Status, live, output};
 use crate::bindings::{self, Hinted};
 use crate::input;
@@ -111,12 +111,22 @@ pub(super) fn confirm(args: &StateArgs) -> Result<Status, Error> {
     Ok(Status::Clean)
 }
 
-pub(super) fn rollback(args: &StateArgs) -> Result<Status, Error> {
-    let dirs = args.dirs()?;
+pub(super) fn rollback(args: &RollbackArgs) -> Result<Status, Error> {
+    let dirs = args.state.dirs()?;
     let host = Host { kernel: &RealKernel, dirs: &dirs };
-    let text = match runtime::rollback(&host).map_err(|error| live::failed(&error))? {
-        Some(generation) => format!("generation {generation} is live again\n"),
-        None => "nothing is live, as before\n".to_owned(),
+    let text = match args.to {
+        Some(number) => {
+            let outcome = runtime::rollback_to(&host, number).map_err(|e| live::failed(&e))?;
+            let (generation, hash) = (outcome.generation, outcome.hash);
+            let mut text =
+                format!("generation {generation} is live: {number} again, sha256:{hash}\n");
+            live::write_points(&mut text, &outcome.points);
+            text
+        }
+        None => match runtime::rollback(&host).map_err(|error| live::failed(&error))? {
+            Some(generation) => format!("generation {generation} is live again\n"),
+            None => "nothing is live, as before\n".to_owned(),
+        },
     };
     output::print(&text)?;
     Ok(Status::Clean)

@@ -103,8 +103,11 @@ pub enum Command {
     )]
     Confirm(StateArgs),
     /// Go back to the generation before the one that waits for its confirmation.
-    #[command(after_help = "Example:\n  policyc rollback")]
-    Rollback(StateArgs),
+    #[command(after_help = "Examples:\n  policyc rollback\n  policyc rollback --to 12")]
+    Rollback(RollbackArgs),
+    /// Show what was live: when, by whom, and how it ended.
+    #[command(after_help = "Examples:\n  policyc history\n  policyc history -o json")]
+    History(StatusArgs),
     /// After a boot, bring back what was live and confirmed; else bind what came later.
     #[command(
         after_help = "What is removed, or was not confirmed, is not brought back. Exit status 1: \
@@ -541,6 +544,18 @@ pub struct StatusArgs {
     /// How it is written.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
+    /// Where the runtime keeps its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// `policyc rollback`
+#[derive(Args, Debug)]
+pub struct RollbackArgs {
+    /// Make this earlier generation live again, from its copy; `policyc history` says which
+    /// there are.
+    #[arg(long, value_name = "GENERATION")]
+    pub to: Option<u64>,
     /// Where the runtime keeps its state.
     #[command(flatten)]
     pub state: StateArgs,

@@ -1,5 +1,6 @@
 //! What the commands about the live host share.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use policyc_bpf::Artifact;
@@ -36,6 +37,14 @@ pub(super) fn subject<'a>(name: Option<&'a str>, point: Option<&Point>) -> &'a s
         (Some(name), _) => name,
         (None, Some(point)) if point.judges_packets() => "unknown subjects",
         (None, _) => "events",
+    }
+}
+
+/// Where a generation judges, a line each.
+pub(super) fn write_points(text: &mut String, points: &[(Point, Option<String>)]) {
+    for (point, name) in points {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {point}: {}", subject(name.as_deref(), Some(point)));
     }
 }
 

@@ -17,6 +17,7 @@ mod dump;
 mod duration;
 mod explain;
 pub mod filter;
+mod history;
 mod live;
 mod manual;
 mod map;
@@ -86,6 +87,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Confirm(args) => apply::confirm(&args),
         Command::Rollback(args) => apply::rollback(&args),
         Command::Status(args) => status::run(&args),
+        Command::History(args) => history::run(&args),
         Command::Map(args) => map::run(&args),
         Command::Metrics(args) => metrics::run(&args),
         Command::Top(args) => top::run(&args),

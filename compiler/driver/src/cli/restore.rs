@@ -2,9 +2,7 @@
 
 use std::fmt::Write as _;
 
-use policyc_runtime::{
-    self as runtime, Error as RuntimeError, Host, OnFailure, Outcome, Point, Restored,
-};
+use policyc_runtime::{self as runtime, Error as RuntimeError, Host, OnFailure, Outcome, Restored};
 use policyc_sys::kernel::RealKernel;
 
 use super::args::{self, RestoreArgs};
@@ -34,13 +32,13 @@ pub(super) fn run(args: &RestoreArgs) -> Result<Status, Error> {
             if !points.is_empty() {
                 let _ = writeln!(text, "  it judges there too");
             }
-            write_points(&mut text, points);
+            live::write_points(&mut text, points);
             missing
         }
         Restored::Back { from, outcome, missing } => {
             let (number, hash) = (outcome.generation, outcome.hash);
             let _ = writeln!(text, "generation {number} is live: {from} again, sha256:{hash}");
-            write_points(&mut text, &outcome.points);
+            live::write_points(&mut text, &outcome.points);
             missing
         }
         Restored::Closed { from, outcome, missing, reason } => {
@@ -55,14 +53,6 @@ pub(super) fn run(args: &RestoreArgs) -> Result<Status, Error> {
     }
     output::print(&text)?;
     Ok(if missing.is_empty() { Status::Clean } else { Status::Findings })
-}
-
-fn write_points(text: &mut String, points: &[(Point, Option<String>)]) {
-    for (point, subject) in points {
-        let subject = live::subject(subject.as_deref(), Some(point));
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {point}: {subject}");
-    }
 }
 
 /// A failure after which everything is as it was: if nothing is live, nothing is judged.

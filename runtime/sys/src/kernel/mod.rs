@@ -18,7 +18,7 @@ use crate::bpf::{
     AttachType, Direction, Entries, LinkInfo, MapDef, MapInfo, ProgInfo, ProgType, TestRun,
     TestRunResult,
 };
-use crate::host::{Capability, LockError};
+use crate::host::{Capability, Invoker, LockError};
 use crate::net::{Interface, Netns, NetnsId, TcpSocket, Tracked};
 
 /// Where a link attaches a program.
@@ -127,7 +127,7 @@ pub enum Object<'a, K: Kernel + ?Sized> {
     Link(&'a K::Link),
 }
 
-/// A host. Every method but `now` can fail with what the system said.
+/// A host. Every method but `now` and `invoker` can fail with what the system said.
 #[allow(missing_docs, reason = "the handles are what they are called")]
 #[allow(clippy::missing_errors_doc, reason = "said once, above")]
 pub trait Kernel {
@@ -145,6 +145,8 @@ pub trait Kernel {
     fn lock(&self, path: &Path, holder: &str) -> Result<Self::Lock, LockError>;
     /// `CLOCK_MONOTONIC` in nanoseconds.
     fn now(&self) -> u64;
+    /// Who runs this process.
+    fn invoker(&self) -> Invoker;
     /// Returns when every program that is running now has ended.
     fn grace_period(&self) -> Result<(), SysError>;
     /// A text that is another one after each boot.

@@ -11,7 +11,7 @@ use crate::bpf::{
     self, DebugInfo, Direction, Entries, LinkInfo, LinkTarget, Map, MapDef, MapInfo, ObjectKind,
     ProgInfo, ProgLoad, QueryTarget, TestRun, TestRunResult, XdpMode,
 };
-use crate::host::{self, Capability, FileLock, LockError};
+use crate::host::{self, Capability, FileLock, Invoker, LockError};
 use crate::net::tc::{self, Filter, FilterKey};
 use crate::net::{
     self, Interface, Netns, NetnsId, TcpSocket, Tracked, in_netns_of, interface_by_name,
@@ -46,6 +46,10 @@ impl Kernel for RealKernel {
 
     fn now(&self) -> u64 {
         host::monotonic_ns()
+    }
+
+    fn invoker(&self) -> Invoker {
+        host::invoker()
     }
 
     fn grace_period(&self) -> Result<(), SysError> {

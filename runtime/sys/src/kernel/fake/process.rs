@@ -11,7 +11,7 @@ use crate::SysError;
 use crate::bpf::{
     Entries, LinkDetails, LinkInfo, MapDef, MapInfo, ProgInfo, ProgType, TestRun, TestRunResult,
 };
-use crate::host::{Capability, LockError};
+use crate::host::{Capability, Invoker, LockError};
 use crate::kernel::{Code, FilterPlace, Hook, Kernel, Object, Port};
 use crate::net::{Interface, Netns, NetnsId, TcpSocket, Tracked};
 
@@ -142,6 +142,10 @@ impl Kernel for FakeKernel {
 
     fn now(&self) -> u64 {
         self.host.0.now.get()
+    }
+
+    fn invoker(&self) -> Invoker {
+        Invoker { uid: 0, sudo_user: None, command: "test".to_owned() }
     }
 
     fn grace_period(&self) -> Result<(), SysError> {
