@@ -3,6 +3,8 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Instant;
 
 use crate::build::{apply, deny_echo};
 use crate::lab::{Lab, must, ping, run, wait_for};
@@ -138,4 +140,39 @@ fn three_capabilities_are_enough() {
     let said = inside(&["restore", "--on-failure", "closed"]);
     assert!(said.contains("1 again") && !passes(&lab), "{said}");
     inside(&["remove", "--all"]);
+}
+
+/// Killed at any moment it leaves nothing judged or all of it, and the next one, after a
+/// boot or without, finishes.
+#[test]
+fn a_killed_one_is_finished_by_the_next() {
+    const KILLS: u32 = 12;
+    let Some(lab) = Lab::new("restore::a_killed_one_is_finished_by_the_next") else { return };
+    lab.without_ipv6();
+    apply(&lab, &deny_echo(), TC);
+    boot(&lab);
+    let start = Instant::now();
+    lab.says(["restore"]);
+    let whole = start.elapsed();
+    let mut killed = 0;
+    for round in 0..KILLS {
+        boot(&lab);
+        let mut command = lab.policyc(["restore", "--on-failure", "closed"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("runs");
+        // In an order that jumps.
+        thread::sleep(whole * (round * 5 % KILLS + 1) / KILLS);
+        killed += u32::from(child.try_wait().expect("waits").is_none());
+        child.kill().expect("kills");
+        child.wait().expect("ends");
+        if round % 2 == 1 && lab.dirs.pins().exists() {
+            boot(&lab);
+        }
+        lab.says(["restore", "--on-failure", "closed"]);
+        assert!(!passes(&lab), "round {round}: it denies again");
+        let said = lab.says(["status"]);
+        assert!(!said.contains("interrupted") && !said.contains("DRIFT"), "{said}");
+        let generations = fs::read_dir(lab.dirs.pins().join("generations")).expect("pins");
+        assert_eq!(generations.count(), 1, "only the live generation is left");
+    }
+    println!("{killed} of {KILLS} killed while they were at work, each within {whole:?}");
 }
