@@ -159,7 +159,7 @@ pub(crate) fn undo<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Resu
 }
 
 /// What the generation judges now.
-fn judged(artifact: &Artifact, journal: &Journal, record: &Record) -> Vec<Wanted> {
+pub(crate) fn judged(artifact: &Artifact, journal: &Journal, record: &Record) -> Vec<Wanted> {
     let of = |judged: &Judged| {
         let gate = journal.gates.iter().find(|gate| gate.id == judged.gate)?;
         let programs = &artifact.object().programs;

@@ -7,7 +7,7 @@
 //! Does not know: when it is run, or what comes later.
 
 use policyc_bpf::Artifact;
-use policyc_sys::{Kernel, errno};
+use policyc_sys::{Kernel, SysError, errno};
 
 use crate::apply::{self, Job, Options, Outcome, Wanted, make_live, unit_cgroup};
 use crate::attach;
@@ -82,7 +82,11 @@ pub enum Restored {
 pub fn restore<K: Kernel>(host: &Host<'_, K>, on_failure: OnFailure) -> Result<Restored, Error> {
     let _lock = host.lock("restore")?;
     // Recovery forgets the gates of an earlier boot; their points say what was judged.
-    let gates = host.read_journal().map(|journal| journal.gates).unwrap_or_default();
+    let gates = host.read_journal().map(|journal| match journal.lost_gates.is_empty() {
+        true => journal.gates,
+        false => journal.lost_gates,
+    });
+    let gates = gates.unwrap_or_default();
     let mut result = bring_back(host, &gates);
     for _ in 1..ATTEMPTS {
         match &result {
@@ -120,9 +124,38 @@ fn bring_back<K: Kernel>(host: &Host<'_, K>, gates: &[Gate]) -> Result<Restored,
     let outcome = make_live(host, journal, &job, || {
         let found = find(host, &artifact, &as_it_was(host, &bindings, gates), is_absent)?;
         missing = found.1;
+        missing.extend(gone(&lost, gates, &found.0, &missing));
         Ok(found.0)
     })?;
     Ok(Restored::Back { from: generation, outcome, missing })
+}
+
+/// Interfaces that it judged and that nothing leads to any more: bindings that mean every
+/// interface of a place are content with some.
+fn gone(lost: &Record, gates: &[Gate], found: &[Wanted], missing: &[Error]) -> Vec<Error> {
+    let mut gone: Vec<Error> = Vec::new();
+    for judged in &lost.judges {
+        let gate = gates.iter().find(|gate| gate.id == judged.gate);
+        let Some(was) = gate.and_then(|gate| gate.point.interface()) else { continue };
+        let is_it = |now: &InterfaceId| (&now.name, &now.netns) == (&was.name, &was.netns);
+        let is_found = found.iter().any(|wanted| wanted.point.interface().is_some_and(is_it));
+        let names_it = |error: &Error| match error {
+            Error::NoInterface { interface, netns, .. } => {
+                (interface, netns) == (&was.name, &was.netns)
+            }
+            Error::NoNetns { path, .. } => Some(path) == was.netns.as_ref(),
+            _ => false,
+        };
+        if !is_found && !missing.iter().chain(&gone).any(names_it) {
+            gone.push(Error::NoInterface {
+                subject: judged.subject.clone().unwrap_or_default(),
+                interface: was.name.clone(),
+                netns: was.netns.clone(),
+                error: Box::new(SysError::new("interface", errno::ENODEV)),
+            });
+        }
+    }
+    gone
 }
 
 /// Denies everything where the generation judged that cannot be brought back.
@@ -132,6 +165,7 @@ fn close<K: Kernel>(host: &Host<'_, K>, gates: &[Gate], reason: Error) -> Result
         error: Box::new(error),
     };
     let mut refused: Vec<(Point, Error)> = Vec::new();
+    let mut unfollowed = None;
     loop {
         let Recovered { journal, .. } = recover(host).map_err(not_closed)?;
         let lost = journal.lost.clone().filter(|_| !journal.removed);
@@ -142,17 +176,27 @@ fn close<K: Kernel>(host: &Host<'_, K>, gates: &[Gate], reason: Error) -> Result
         let artifact = closed::artifact(&bindings).map_err(not_closed)?;
         let (options, stands_for) = (Options::default(), Some(lost.number));
         let job = Job { artifact: &artifact, bindings: &bindings, options, stands_for };
+        let closed = journal.active.as_ref().filter(|live| live.stands_for == stands_for);
+        let closed = closed.map(|live| attach::judged(&artifact, &journal, live));
         let mut missing = Vec::new();
         let outcome = make_live(host, journal, &job, || {
             let places = as_it_was(host, &bindings, gates);
             let (mut wanted, left_out) = find(host, &artifact, &places, |_| true)?;
             missing = left_out.into_iter().filter(|error| !is_absent(error)).collect();
             wanted.retain(|wanted| refused.iter().all(|(point, _)| wanted.point != *point));
+            let follows = |wanted: &Wanted| matches!(wanted.point, Point::Followed { .. });
+            wanted.retain(|wanted| unfollowed.is_none() || !follows(wanted));
+            // What is closed stays closed, whether something leads there now or not.
+            for place in closed.unwrap_or_default() {
+                if wanted.iter().all(|wanted| wanted.point != place.point) {
+                    wanted.push(place);
+                }
+            }
             Ok(wanted)
         });
         match outcome {
             Ok(outcome) => {
-                missing.extend(refused.into_iter().map(|(_, error)| error));
+                missing.extend(refused.into_iter().map(|(_, error)| error).chain(unfollowed));
                 let (from, reason) = (lost.number, Box::new(reason));
                 return Ok(Restored::Closed { from, outcome, missing, reason });
             }
@@ -161,6 +205,9 @@ fn close<K: Kernel>(host: &Host<'_, K>, gates: &[Gate], reason: Error) -> Result
                 if refused.iter().all(|(other, _)| *other != *point) =>
             {
                 refused.push(((*point).clone(), Error::Attach { point, error }));
+            }
+            Err(error @ Error::CannotFollow { .. }) if unfollowed.is_none() => {
+                unfollowed = Some(error);
             }
             Err(error) => return Err(not_closed(error)),
         }

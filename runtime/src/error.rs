@@ -479,7 +479,8 @@ impl Error {
             Self::NotKept { .. } => "`policyc history` says which are kept",
             Self::NoCopy { .. } => "apply the artifact again",
             Self::NotClosed { .. } => {
-                "nothing is judged: apply the artifact again, or take the network down"
+                "nothing is judged: make room in the state directory if it is full, apply the \
+                 artifact again, or take the network down"
             }
             Self::NotAUnit { .. } => "write its full name: `billing.service`",
             Self::TwoUnits { .. } => "bind the cgroup by its path: `cgroup: {path: …, at: …}`",

@@ -37,6 +37,9 @@ pub(crate) struct Journal {
     /// The one that was live for good until its pins were gone, as they are
     /// after boot.
     pub(crate) lost: Option<Record>,
+    /// The gates that there were when `lost` was lost: where it judged.
+    #[serde(default)]
+    pub(crate) lost_gates: Vec<Gate>,
     /// Whether `lost` was removed, and is not to come back by itself.
     #[serde(default)]
     pub(crate) removed: bool,
@@ -173,6 +176,7 @@ impl Default for Journal {
             previous: None,
             next: None,
             lost: None,
+            lost_gates: Vec::new(),
             removed: false,
             former: None,
             gates: Vec::new(),
@@ -227,6 +231,23 @@ impl Journal {
     /// The generation that judges by policy, whether it is confirmed or not.
     pub(crate) fn judging(&self) -> Option<&Record> {
         self.active.as_ref().filter(|record| record.stands_for.is_none())
+    }
+
+    /// What was confirmed is gone; what never was is not what was live.
+    pub(crate) fn lose(&mut self) {
+        if let Some(lost) = self.confirmed().cloned() {
+            self.lost = Some(lost);
+            self.lost_gates.clone_from(&self.gates);
+        }
+    }
+
+    /// Something that was confirmed takes the place of what was lost.
+    pub(crate) fn forget_lost(&mut self) {
+        if self.active.as_ref().is_some_and(|live| !live.tentative && live.stands_for.is_none()) {
+            self.lost = None;
+            self.lost_gates.clear();
+            self.removed = false;
+        }
     }
 
     /// The generation whose slots are those of the parity.

@@ -43,20 +43,22 @@ pub(crate) fn recover<K: Kernel>(host: &Host<'_, K>) -> Result<Recovered, Error>
             members::finish(host, &journal)?;
         }
         Found::Booted => {
+            journal.lose();
             // What the journal says of gates is about another boot.
             journal.gates.clear();
             journal.attaching.clear();
             nothing_live(host, &mut journal)?;
         }
-        Found::Unpinned => nothing_live(host, &mut journal)?,
+        Found::Unpinned => {
+            journal.lose();
+            nothing_live(host, &mut journal)?;
+        }
     }
     Ok(Recovered { journal, missed })
 }
 
 /// The pins are gone: after boot, or when a first apply was killed early.
 fn nothing_live<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Result<(), Error> {
-    // What was never confirmed is not what was live.
-    journal.lost = journal.confirmed().cloned().or(journal.lost.take());
     journal.audits.clear();
     journal.adopting = None;
     let lost = journal.confirmed().map(|record| record.number);
@@ -93,12 +95,9 @@ fn finish_flip<K: Kernel>(
 /// The next generation is live now; the one before it is still on the host.
 pub(crate) fn adopt<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Result<(), Error> {
     let Some(next) = journal.next.take() else { return Ok(()) };
-    if next.stands_for.is_none() {
-        journal.lost = None;
-        journal.removed = false;
-    }
     journal.remember(&next);
     journal.previous = journal.active.replace(next);
+    journal.forget_lost();
     // The journal first: a boot in between may ask for the copy that it names.
     host.write_journal(journal)?;
     prune_copies(host, journal)
@@ -150,6 +149,7 @@ pub(crate) fn retire<K: Kernel>(host: &Host<'_, K>, journal: &mut Journal) -> Re
     if let Some(active) = &mut journal.active {
         active.tentative = false;
     }
+    journal.forget_lost();
     if let Some(previous) = journal.previous.take() {
         journal.former = Some(previous.number);
         journal.has_ended(previous.number, Ended::Superseded);

@@ -32,6 +32,11 @@ pub fn remove<K: Kernel>(host: &Host<'_, K>, all: bool) -> Result<bool, Error> {
     journal.removed = journal.lost.is_some();
     drop(state);
     journal.audits.clear();
+    if !journal.is_bare() {
+        // Before anything goes: a boot must not bring back what was half removed. On a
+        // full disk it can be removed all the same.
+        let _ = host.write_journal(&journal);
+    }
 
     let unseen = tear_down(host, &std::mem::take(&mut journal.gates))?;
     let records = [journal.active.take(), journal.previous.take(), journal.next.take()];

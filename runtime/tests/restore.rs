@@ -10,8 +10,8 @@ use machine::{
 };
 use policyc_bpf::Artifact;
 use policyc_runtime::{
-    Attach, Bindings, Dirs, Error, OnFailure, Options, Restored, Side, attach, last_applied,
-    remove, restore, status,
+    Attach, Bindings, Dirs, Error, OnFailure, Options, Restored, Side, attach, confirm,
+    last_applied, remove, restore, rollback, status,
 };
 use policyc_sys::errno;
 use policyc_sys::kernel::{FakeHost, FakeKernel};
@@ -106,6 +106,80 @@ fn what_was_removed_stays_removed() {
     assert!(matches!(restored, Restored::Back { from: 2, .. }), "{restored:?}");
 }
 
+/// What waits for its confirmation takes nothing away from what was confirmed.
+#[test]
+fn what_was_confirmed_is_not_forgotten_for_what_never_is() {
+    let wait = Options { confirm: Some(Duration::from_secs(30)), ..Options::default() };
+    let dirs = Dirs::default();
+    let ends: [fn(&FakeHost); 3] = [
+        FakeHost::reboot,
+        |host| {
+            let kernel = FakeKernel::new(host);
+            rollback(&at(&kernel, &Dirs::default())).expect("goes back to nothing");
+        },
+        |host| {
+            host.advance(60_000_000_000);
+            let kernel = FakeKernel::new(host);
+            confirm(&at(&kernel, &Dirs::default())).expect_err("too late");
+        },
+    ];
+    for end in ends {
+        let host = booted();
+        run(&FakeKernel::new(&host), &SECOND, wait).expect("applies");
+        end(&host);
+        let restored = restore_as(&host, OnFailure::Open).expect("restores");
+        assert!(matches!(restored, Restored::Back { from: 1, .. }), "{restored:?}");
+        assert_eq!(counts(&host), (5, 0));
+    }
+    // Confirmed it is what comes back.
+    let host = booted();
+    run(&FakeKernel::new(&host), &SECOND, wait).expect("applies");
+    confirm(&at(&FakeKernel::new(&host), &dirs)).expect("in time");
+    assert_eq!(status(&at(&FakeKernel::new(&host), &dirs)).expect("status").lost, None);
+    host.reboot();
+    let restored = restore_as(&host, OnFailure::Open).expect("restores");
+    assert!(matches!(restored, Restored::Back { from: 2, .. }), "{restored:?}");
+}
+
+#[test]
+fn what_a_killed_remove_began_to_remove_stays_away() {
+    let dirs = Dirs::default();
+    for call in 0..1000 {
+        let host = machine();
+        run(&FakeKernel::new(&host), &FIRST, Options::default()).expect("applies");
+        let kernel = FakeKernel::new(&host).killed_at(call);
+        let result = remove(&at(&kernel, &dirs), false);
+        drop(kernel);
+        let has_begun = counts(&host) != (5, 0);
+        host.reboot();
+        let restored = restore_as(&host, OnFailure::Closed).expect("restores or does not");
+        let came_back = matches!(restored, Restored::Back { .. });
+        assert!(!(has_begun && came_back), "call {call}: {restored:?}");
+        if result.is_ok() {
+            assert!(call > 10 && !came_back);
+            break;
+        }
+    }
+}
+
+/// Another command is the first after the boot, and fails.
+#[test]
+fn where_it_judged_is_known_whoever_is_first_after_the_boot() {
+    let host = booted();
+    let nowhere = Bindings::from(vec![binding("shop/web", Attach::Tc(port("no", Side::Own)))]);
+    run(&FakeKernel::new(&host), &(everything("x"), nowhere), Options::default())
+        .expect_err("nothing is there");
+    for name in ["artifact", "bindings.json"] {
+        overwrite(&host, &format!("/var/lib/policyc/generations/1/{name}"), b"altered");
+    }
+    for _ in 0..2 {
+        let restored = restore_as(&host, OnFailure::Closed).expect("closes");
+        assert!(matches!(restored, Restored::Closed { from: 1, .. }), "{restored:?}");
+        assert_eq!(counts(&host), (0, 4));
+        host.reboot();
+    }
+}
+
 #[test]
 fn what_is_not_there_yet_is_named_and_bound_later() {
     let host = booted();
@@ -142,6 +216,18 @@ fn interfaces_of_the_host_come_one_by_one() {
     let restored = restore_as(&host, OnFailure::Open).expect("restores");
     assert!(matches!(&restored, Restored::Back { missing, .. } if missing.len() == 1));
     assert_eq!(counts(&host), (3, 0), "two of `web`, one of tracing");
+
+    // Where all are meant those that were judged are missed, too.
+    let host = machine();
+    let all = Attach::Host { interfaces: Vec::new() };
+    let what = (everything("host"), Bindings::from(vec![binding("shop/web", all)]));
+    run(&FakeKernel::new(&host), &what, Options::default()).expect("applies");
+    host.reboot();
+    host.remove_interface(None, "db");
+    let restored = restore_as(&host, OnFailure::Open).expect("restores");
+    let Restored::Back { missing, .. } = restored else { panic!("{restored:?}") };
+    let [missing] = &missing[..] else { panic!("{missing:?}") };
+    assert!(missing.to_string().starts_with("no interface `db` for `shop/web`"), "{missing}");
 }
 
 #[test]
@@ -207,6 +293,65 @@ fn a_closed_host_is_restored_when_that_is_possible_again() {
     assert!(!status(&at(&kernel, &dirs)).expect("status").untidy);
     remove(&at(&kernel, &dirs), true).expect("removes");
     assert_eq!(state_dir_only(&host), [""; 0]);
+}
+
+/// Once more, and something cannot be looked at this time: nothing is opened.
+#[test]
+fn what_is_closed_stays_closed_when_that_is_tried_again() {
+    let dirs = Dirs::default();
+    let closed = || {
+        let host = spoiled(true);
+        restore_as(&host, OnFailure::Closed).expect("closes");
+        host
+    };
+    let calls = {
+        let host = closed();
+        let kernel = FakeKernel::new(&host);
+        restore(&at(&kernel, &dirs), OnFailure::Closed).expect("closes again");
+        kernel.calls().len()
+    };
+    for call in 0..calls {
+        let host = closed();
+        let kernel = FakeKernel::new(&host).failing_at(call, errno::EIO);
+        let result = restore(&at(&kernel, &dirs), OnFailure::Closed);
+        let what = format!("call {call}, {}: {result:?}", kernel.calls()[call]);
+        drop(kernel);
+        assert_eq!(counts(&host), (0, 4), "{what}");
+    }
+}
+
+/// Cgroups that cannot be followed are named, and the rest is closed.
+#[test]
+fn what_cannot_be_closed_keeps_nothing_else_open() {
+    let at_root = Some("/sys/fs/cgroup".into());
+    let unit = Attach::Cgroup { path: "/sys/fs/cgroup/unit".into(), at: at_root };
+    let mut bindings = FIRST.1.clone();
+    bindings.bindings.push(binding("shop/db", unit));
+    let machine = || {
+        let host = machine();
+        host.add_cgroup("/sys/fs/cgroup".as_ref());
+        run(&FakeKernel::new(&host), &(FIRST.0.clone(), bindings.clone()), Options::default())
+            .expect("applies");
+        host.reboot();
+        overwrite(&host, COPY, b"not an artifact");
+        host
+    };
+    let whole = restore_as(&machine(), OnFailure::Closed).expect("closes");
+    assert!(matches!(&whole, Restored::Closed { outcome, .. } if outcome.points.len() == 6));
+    let mut seen = false;
+    for call in 0..400 {
+        let host = machine();
+        let kernel = FakeKernel::new(&host).failing_at(call, errno::ENOENT);
+        let result = restore(&at(&kernel, &Dirs::default()), OnFailure::Closed);
+        drop(kernel);
+        let Ok(Restored::Closed { outcome, missing, .. }) = result else { continue };
+        let unfollowed = missing.iter().any(|error| matches!(error, Error::CannotFollow { .. }));
+        if unfollowed {
+            assert_eq!((outcome.points.len(), counts(&host)), (4, (0, 4)), "call {call}");
+            seen = true;
+        }
+    }
+    assert!(seen, "it never failed to follow");
 }
 
 #[test]

@@ -59,8 +59,11 @@ pub(super) fn run(args: &RestoreArgs) -> Result<Status, Error> {
 fn not_restored(host: &Host<'_, RealKernel>, error: &RuntimeError) -> Error {
     let failed = live::failed(error);
     match runtime::status(host) {
-        Ok(status) if status.live.is_some() => failed,
-        _ => Error::Message(format!("NOTHING IS ENFORCED on this host: {failed}")),
+        Ok(status) if status.live.is_none() => {
+            Error::Message(format!("NOTHING IS ENFORCED on this host: {failed}"))
+        }
+        // Something is live, or that cannot be told: nothing is claimed.
+        _ => failed,
     }
 }
 
@@ -69,12 +72,13 @@ fn closed(from: u64, outcome: &Outcome, missing: &[RuntimeError], reason: &Runti
     let reason = live::failed(reason);
     let mut text = format!("generation {from} could not be restored: {reason}");
     // Writing to a string cannot fail.
-    let _ = write!(text, "\n  EVERYTHING IS DENIED until something is applied, at");
+    if outcome.points.is_empty() {
+        text.push_str("\n  NOTHING IS CLOSED: none of the places that it judged can be closed now");
+    } else {
+        text.push_str("\n  EVERYTHING IS DENIED until something is applied, at");
+    }
     for (point, _) in &outcome.points {
         let _ = write!(text, "\n    {point}");
-    }
-    if outcome.points.is_empty() {
-        text.push_str(" no place: none of those that it judged is there");
     }
     for error in missing {
         let _ = write!(text, "\n  NOT CLOSED: {error}");
