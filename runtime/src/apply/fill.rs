@@ -32,7 +32,7 @@ pub(super) fn fill<K: Kernel>(
     let Contents { manifest, plan, options } = *contents;
     match (spec.role, spec.name.as_str()) {
         (MapRole::Table, _) => table(kernel, spec, map),
-        (MapRole::Binding, "subjects") => subjects(kernel, spec, map, plan),
+        (MapRole::Binding, "subjects") => subjects(kernel, spec, map, manifest, plan),
         (MapRole::Binding, "config") => config(kernel, spec, map, plan, options),
         (MapRole::Binding, audit::MAP) => audit::fill(kernel, spec, map, manifest, &plan.audits),
         (MapRole::Binding, MEMBERS | SETS) => {
@@ -72,9 +72,11 @@ pub(super) fn subjects<K: Kernel>(
     kernel: &K,
     spec: &MapSpec,
     map: &K::Map,
+    manifest: &Manifest,
     plan: &Plan,
 ) -> Result<(), Error> {
     shape(spec, (4, SUBJECT as u32))?;
+    let answers = manifest.decisions.iter().any(|decision| decision.answer.is_some());
     let bound = plan.gates.iter().filter_map(|gate| Some((gate, gate.wanted.subject.as_ref()?)));
     // Ids ascend. Tracing has none of a subject, and needs no room.
     let packets = plan.gates.iter().rfind(|gate| gate.wanted.point.judges_packets());
@@ -85,26 +87,34 @@ pub(super) fn subjects<K: Kernel>(
     for (gate, (name, row)) in bound {
         let mut value = [0; SUBJECT];
         value[..4].copy_from_slice(&row.saturating_add(1).to_ne_bytes());
-        value[4..8].copy_from_slice(&hook(&gate.wanted.point).to_ne_bytes());
+        let hook = if answers { hook(kernel, &gate.wanted.point)? } else { 0 };
+        value[4..8].copy_from_slice(&hook.to_ne_bytes());
         value[8..].copy_from_slice(&subject_identity(name).to_ne_bytes());
         kernel.map_update(map, &gate.id.to_ne_bytes(), &value).or_doing("fill the subjects")?;
     }
     Ok(())
 }
 
-/// The number of the hook, for programs that send answers back by the interface.
-const fn hook(point: &Point) -> u32 {
-    match point {
-        Point::Tc { direction: Direction::Ingress, .. }
-        | Point::Host { direction: Direction::Ingress, .. } => 1,
-        Point::Tc { direction: Direction::Egress, .. }
-        | Point::Host { direction: Direction::Egress, .. } => 2,
+/// The number of the hook, for programs that send answers back by the interface: 0 where
+/// none can be, 3 where the gate of the other direction lets pass what came in.
+fn hook<K: Kernel>(kernel: &K, point: &Point) -> Result<u32, Error> {
+    Ok(match point {
+        Point::Tc { direction: Direction::Ingress, .. } => 1,
+        Point::Tc { direction: Direction::Egress, interface } => {
+            // What is flooded to a port is for others too: an answer in their name would
+            // have the bridge look for them there.
+            let links = kernel.interfaces(&interface.netns()).or_doing("list interfaces")?;
+            let link = links.iter().find(|link| link.index == interface.index);
+            if link.is_some_and(|link| link.master.is_some()) { 0 } else { 2 }
+        }
+        Point::Host { direction: Direction::Ingress, .. } => 3,
+        Point::Host { direction: Direction::Egress, .. } => 2,
         Point::Xdp { .. }
         | Point::CgroupSkb { .. }
         | Point::Followed { .. }
         | Point::RawTracepoint { .. }
         | Point::Tracepoint { .. } => 0,
-    }
+    })
 }
 
 /// Two words: the generation, and whether forwarded packets are reported.

@@ -71,7 +71,7 @@ pub(super) fn load_more<K: Kernel>(
     }
     for (spec, loaded) in object.maps.values().zip(&generation.maps) {
         if spec.name == "subjects" {
-            fill::subjects(host.kernel, spec, &loaded.map, plan)?;
+            fill::subjects(host.kernel, spec, &loaded.map, artifact.manifest(), plan)?;
         }
     }
     Ok(())

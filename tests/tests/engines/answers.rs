@@ -47,7 +47,7 @@ fn expected(frame: &[u8], response: DenyResponse) -> Option<Expected> {
         [0x86, 0xdd] => true,
         _ => return None,
     };
-    if link[0] & 1 != 0 {
+    if (link[0] | link[6]) & 1 != 0 {
         return None;
     }
     let (fixed, proto) = if v6 { (40, *packet.get(6)?) } else { (20, *packet.get(9)?) };
@@ -61,7 +61,8 @@ fn expected(frame: &[u8], response: DenyResponse) -> Option<Expected> {
     } else {
         let is_fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0;
         let (from, to) = (header[12], header[16]);
-        if header[0] != 0x45 || is_fragment || to >= 224 || from >= 224 || from == 0 {
+        let is_sound = header[0] == 0x45 && sum(header) == 0xffff;
+        if !is_sound || is_fragment || to >= 224 || from >= 224 || [0, 127].contains(&from) {
             return None;
         }
     }
@@ -72,7 +73,8 @@ fn expected(frame: &[u8], response: DenyResponse) -> Option<Expected> {
     }
     let behind = if tcp { behind.get(..20)? } else { behind.get(..8)? };
     let asks = match proto {
-        protocol::TCP => behind[13] & 4 == 0,
+        // SYN alone.
+        protocol::TCP => behind[13] & 0x17 == 2,
         protocol::ICMP if !v6 => [8, 13].contains(&behind[0]),
         protocol::ICMPV6 if v6 => behind[0] == 128,
         _ => true,
@@ -128,20 +130,15 @@ fn turned(header: &[u8], v6: bool, proto: u8, length: u16) -> Vec<u8> {
     header
 }
 
-/// RFC 9293, section 3.10.7.1, with window and checksum 0.
+/// RFC 9293, section 3.10.7.1, of a SYN, with window and checksum 0.
 fn reset(segment: &[u8], length: u16) -> Vec<u8> {
     let number = |at: usize| u32::from_be_bytes(segment[at..at + 4].try_into().unwrap());
-    let flags = segment[13];
     let data = u32::from(length).wrapping_sub(u32::from(segment[12] >> 4) * 4);
-    let controls = u32::from(flags & 1) + u32::from(flags >> 1 & 1);
-    let (sequence, acknowledged, control) = match flags & 16 {
-        0 => (0, number(4).wrapping_add(data).wrapping_add(controls), 0x14),
-        _ => (number(8), 0, 0x04),
-    };
+    let acknowledged = number(4).wrapping_add(data).wrapping_add(1);
     let mut reset = [&segment[2..4], &segment[..2]].concat();
-    reset.extend(u32::to_be_bytes(sequence));
+    reset.extend([0; 4]);
     reset.extend(u32::to_be_bytes(acknowledged));
-    reset.extend([0x50, control, 0, 0, 0, 0, 0, 0]);
+    reset.extend([0x50, 0x14, 0, 0, 0, 0, 0, 0]);
     reset
 }
 
@@ -235,6 +232,9 @@ fn to_many(frames: &[(String, Vec<u8>)]) -> Vec<(String, Vec<u8>)> {
     };
     vec![
         changed(4, "to a group of stations", &[(0, 0x01)]),
+        changed(4, "from a group of stations", &[(6, 0x03)]),
+        changed(6, "from a group of stations", &[(6, 0x03)]),
+        changed(4, "with a wrong checksum", &[(24, 0), (25, 0)]),
         changed(4, "to all", &[(30, 255), (31, 255), (32, 255), (33, 255)]),
         changed(4, "to a group", &[(30, 224)]),
         changed(4, "from a group", &[(26, 239)]),

@@ -1,6 +1,6 @@
 //! Who is denied is told so: real sockets at both ends of a wire learn of it at once,
 //! at the hook where packets come and at that where they go, and what they are told
-//! would pass any check on the way.
+//! has right checksums.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
@@ -93,6 +93,25 @@ fn are_given_on_clsact() {
     are_given("answers::are_given_on_clsact", "clsact");
 }
 
+/// What a switch floods is heard by stations that it is not for.
+#[test]
+fn are_not_given_in_the_name_of_another_station() {
+    let Some(lab) = Lab::new("answers::are_not_given_in_the_name_of_another_station") else {
+        return;
+    };
+    apply(&lab, &denies("reset"), &bind(&lab, &at("tc")));
+    let asks = |patience| connect(&lab.left, lab.address(2), patience).kind();
+    assert_eq!(asks(PATIENCE), ErrorKind::ConnectionRefused);
+    let neighbour = |mac| {
+        let to = format!("{}.2 dev veth-left lladdr {mac}", lab.wire.net4);
+        must(&format!("ip -n {} neigh replace {to}", lab.left));
+    };
+    neighbour("02:00:00:00:00:99");
+    assert_eq!(asks(SILENCE), ErrorKind::TimedOut, "it is for another station");
+    neighbour("02:00:00:00:00:02");
+    assert_eq!(asks(PATIENCE), ErrorKind::ConnectionRefused);
+}
+
 #[test]
 fn that_cannot_be_given_are_announced() {
     let Some(lab) = Lab::new("answers::that_cannot_be_given_are_announced") else { return };
@@ -100,7 +119,8 @@ fn that_cannot_be_given_are_announced() {
     let said = build::apply(&lab, &denies("reset"), &(at("tc") + xdp));
     let silent: Vec<_> = said.lines().filter(|line| line.contains("nothing is answered")).collect();
     assert!(matches!(silent[..], [line] if line.contains("xdp")), "{said}");
-    connect(&lab.right, lab.address(1), PATIENCE);
+    let error = connect(&lab.right, lab.address(1), PATIENCE);
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "XDP in the driver sees no answer");
     let status = lab.says(["status"]);
     assert!(status.contains(", answered: reset"), "{status}");
 }

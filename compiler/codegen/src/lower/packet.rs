@@ -285,7 +285,8 @@ impl Lowering<'_> {
         let reset = self.b.bin_const(BinOp::Lshr, word, u64::from(RESET.trailing_zeros()));
         let reset = self.b.bin_const(BinOp::And, reset, 1);
         let reset = self.b.trunc(Type::U8, reset);
-        let answered = self.call(library.answer, &[self.ctx, attach, reset]);
+        let egress = self.egress();
+        let answered = self.call(library.answer, &[self.ctx, attach, reset, egress]);
         self.b.ret(answered);
         self.b.switch_to(silent);
     }
