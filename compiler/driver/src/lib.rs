@@ -25,6 +25,7 @@ pub mod policy_text;
 pub mod render;
 pub mod service_map;
 pub mod session;
+pub mod signature;
 pub mod size;
 pub mod suite;
 pub mod top;

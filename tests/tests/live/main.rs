@@ -59,6 +59,7 @@ mod races;
 mod restore;
 mod service_map;
 mod services;
+mod signatures;
 mod sockets;
 mod subjects;
 mod swaps;

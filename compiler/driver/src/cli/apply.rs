@@ -1,6 +1,7 @@
 //! `policyc apply`, `policyc confirm` and `policyc rollback`
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use policyc_bpf::{Artifact, Judges};
 use policyc_runtime::{self as runtime, Host, Options, Outcome, Point};
@@ -10,9 +11,13 @@ use super::args::{ApplyArgs, RollbackArgs, StateArgs};
 use super::{Error, Status, live, output};
 use crate::bindings::{self, Hinted};
 use crate::input;
+use crate::signature;
 
 pub(super) fn run(args: &ApplyArgs) -> Result<Status, Error> {
-    let artifact = live::artifact(&args.artifact)?;
+    let bytes = input::read_bytes(&args.artifact)?;
+    let signed = args.require_signature.as_deref().map(|key| signed(args, &bytes, key));
+    let signed = signed.transpose()?;
+    let artifact = live::artifact(&args.artifact, &bytes)?;
     let dirs = args.state.dirs()?;
     let host = Host { kernel: &RealKernel, dirs: &dirs };
     let Hinted { bindings, not_local } = read_bindings(args, &host, &artifact)?;
@@ -24,8 +29,44 @@ pub(super) fn run(args: &ApplyArgs) -> Result<Status, Error> {
     };
     let outcome = runtime::apply(&host, &artifact, &bindings, options);
     let outcome = outcome.map_err(|error| live::failed(&error))?;
-    output::print(&summary(&artifact, &outcome, &not_local))?;
+    let mut text = summary(&artifact, &outcome, &not_local);
+    if let Some(comment) = signed {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  signed: {comment}");
+    }
+    output::print(&text)?;
     Ok(Status::Clean)
+}
+
+/// What the signer says of the artifact's bytes, if the key is the signer's.
+fn signed(args: &ApplyArgs, bytes: &[u8], key: &str) -> Result<String, Error> {
+    let text =
+        if Path::new(key).is_file() { input::read_text(Path::new(key))? } else { key.into() };
+    let read = signature::key(&text).map_err(|error| {
+        let help = "give minisign's file of a public key, or the key itself (`RW…`)";
+        Error::Message(format!("`{key}` {error}\n  help: {help}"))
+    })?;
+    let path = args.signature.clone().unwrap_or_else(|| beside(&args.artifact));
+    if !path.exists() {
+        let message = format!(
+            "`{}` is not signed: there is no `{}`",
+            args.artifact.display(),
+            path.display()
+        );
+        let help =
+            format!("sign it with `minisign -S -m {}`, as the last step", args.artifact.display());
+        return Err(Error::Message(format!("{message}\n  help: {help}")));
+    }
+    let signature = input::read_text(&path)?;
+    signature::signed(bytes, &signature, &read)
+        .map_err(|error| Error::Message(format!("the signature `{}` {error}", path.display())))
+}
+
+/// Where minisign puts the signature of a file.
+fn beside(artifact: &Path) -> PathBuf {
+    let mut name = artifact.as_os_str().to_owned();
+    name.push(".minisig");
+    name.into()
 }
 
 /// The bindings of the file, or those that the inventory hints at.

@@ -71,7 +71,8 @@ pub enum Command {
     /// Make an artifact live: load, fill, dry-run, and one store.
     #[command(after_help = "Examples:\n  policyc apply shop.policyc --bindings bindings.yaml\n  \
                             policyc apply shop.policyc --bindings bindings.yaml --dry-run\n  \
-                            policyc apply shop.policyc --adopt --confirm 30s")]
+                            policyc apply shop.policyc --adopt --confirm 30s\n  \
+                            policyc apply shop.policyc --require-signature /etc/policyc/key.pub")]
     Apply(ApplyArgs),
     /// Bind an interface, unit or namespace that came later to what is live.
     #[command(after_help = "Examples:\n  policyc attach --iface veth7\n  \
@@ -442,6 +443,14 @@ pub struct ApplyArgs {
     /// Report forwarded packets too, not only dropped ones.
     #[arg(long)]
     pub report_forwarded: bool,
+    /// Refuse what is not signed with this key: minisign's file of a public key, or the
+    /// key itself.
+    #[arg(long, value_name = "KEY")]
+    pub require_signature: Option<String>,
+    /// Where the signature is; beside the artifact, with `.minisig` behind its name,
+    /// without it.
+    #[arg(long, value_name = "FILE", requires = "require_signature")]
+    pub signature: Option<PathBuf>,
     /// Where the runtime keeps its state.
     #[command(flatten)]
     pub state: StateArgs,

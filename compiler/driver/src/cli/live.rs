@@ -8,7 +8,6 @@ use policyc_runtime::{Adopted, Dirs, Error as RuntimeError, Point};
 
 use super::Error;
 use super::args::StateArgs;
-use crate::input;
 use crate::render::plural;
 
 impl StateArgs {
@@ -24,10 +23,9 @@ impl StateArgs {
     }
 }
 
-/// Reads an artifact file.
-pub(super) fn artifact(path: &Path) -> Result<Artifact, Error> {
-    let bytes = input::read_bytes(path)?;
-    Artifact::from_bytes(&bytes)
+/// The artifact in the bytes of a file.
+pub(super) fn artifact(path: &Path, bytes: &[u8]) -> Result<Artifact, Error> {
+    Artifact::from_bytes(bytes)
         .map_err(|error| Error::Message(format!("`{}`: {error}", path.display())))
 }
 
