@@ -48,6 +48,16 @@ fn number(value: &Value, name: &str) -> Option<u16> {
     value.get(name)?.as_u64()?.try_into().ok()
 }
 
+/// The type of an ICMP message, of an answer that of its question (RFC 792, RFC 4443).
+const fn asked(kind: u16, is_reply: bool) -> u16 {
+    match (is_reply, kind) {
+        (true, 0) => 8,
+        (true, 14) => 13,
+        (true, 129) => 128,
+        _ => kind,
+    }
+}
+
 fn verdict(value: &Value) -> Result<Verdict, Skip> {
     match text(value, "verdict") {
         Some("FORWARDED" | "REDIRECTED" | "TRANSLATED") => Ok(Verdict::Forwarded),
@@ -70,7 +80,8 @@ fn ours(line: &Value, flow: &Value) -> Result<(Flow, bool), Skip> {
         end("source").zip(end("destination")).ok_or(Skip::NoFlow)?;
     let is_reply = text(line, "reason") == Some("established");
     let port = if is_reply { from_port } else { to_port };
-    let port = port.or_else(|| number(flow, "icmp_type"));
+    let kind = || number(flow, "icmp_type").map(|kind| asked(kind, is_reply));
+    let port = port.or_else(kind);
     let protocol = text(flow, "protocol").unwrap_or("?").to_owned();
     let by = line.get("by").and_then(|by| text(by, "policy"));
     let flow = Flow {
@@ -97,7 +108,8 @@ fn hubbles(flow: &Value, ip: &Value) -> Result<(Flow, bool), Skip> {
     let layer4 = flow.get("l4").and_then(Value::as_object).and_then(|l4| l4.iter().next());
     let (protocol, port) = layer4.map_or(("?", None), |(protocol, fields)| {
         let port = if is_reply { "source_port" } else { "destination_port" };
-        (protocol.as_str(), number(fields, port).or_else(|| number(fields, "type")))
+        let kind = || number(fields, "type").map(|kind| asked(kind, is_reply));
+        (protocol.as_str(), number(fields, port).or_else(kind))
     });
     let lists =
         ["egress_allowed_by", "ingress_allowed_by", "egress_denied_by", "ingress_denied_by"];

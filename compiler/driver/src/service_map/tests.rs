@@ -60,6 +60,7 @@ fn hubbles_flows_are_understood() {
     let seen = flow(&line.to_string()).unwrap();
     assert_eq!(seen.to.node, Node::Entity("host".to_owned()));
     assert_eq!(seen.from.node, Node::Named("shop/db-0".to_owned()));
+    assert_eq!(seen.service.text(), "8/ICMPv4", "what was asked");
 }
 
 #[test]
