@@ -238,7 +238,9 @@ fn network_decision(decision: &network::Decision, origins: &OriginTable) -> Deci
         Why::Policy(Reason::DefaultDeny(origin)) => (BpfReason::DefaultDeny, Some(origin)),
         Why::Policy(Reason::FromHost) => (BpfReason::FromHost, None),
         Why::Policy(Reason::ToHost) => (BpfReason::ToHost, None),
-        Why::Policy(Reason::NoPolicy | Reason::NotASubject) => (BpfReason::NoPolicy, None),
+        Why::Unenforced | Why::Policy(Reason::NoPolicy | Reason::NotASubject) => {
+            (BpfReason::NoPolicy, None)
+        }
     };
     let outcome = match (decision.allowed, decision.audited) {
         (true, None) => Outcome::Allow,

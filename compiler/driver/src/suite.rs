@@ -136,7 +136,7 @@ fn flow_case(
 
 /// Holds a verdict against what is expected.
 fn compare(case: &FlowCase, verdict: &FlowVerdict, session: &Session) -> CaseResult {
-    let says_why = [verdict.egress, verdict.ingress].iter().flatten().any(|e| e.reason.is_some());
+    let says_why = [verdict.egress, verdict.ingress].iter().flatten().any(EndVerdict::says_why);
     // An engine that gives no reasons cannot tell an audit from an allow.
     let expected = match case.fate {
         Fate::Audited if !says_why => Fate::Forwarded,
@@ -175,7 +175,7 @@ fn deciding_policies(verdict: &FlowVerdict, session: &Session) -> Option<Vec<Str
     let ends = [verdict.egress, verdict.ingress];
     let ends = ends.iter().flatten().filter(|end| end_fate(end) == verdict.fate());
     let ends: Vec<_> = ends.collect();
-    if ends.iter().all(|end| end.reason.is_none()) {
+    if !ends.iter().any(|end| end.says_why()) {
         return None;
     }
     let origins = ends.iter().filter_map(|end| match end.audited.or(end.reason)? {

@@ -53,19 +53,15 @@ pub(crate) fn rules(flows: usize) -> impl Strategy<Value = RuleCase> {
     parts.prop_map(|(rules, audits, sketches)| RuleCase { rules, audits, sketches })
 }
 
-/// The same with other peers, and nothing audited.
+/// The same with other peers.
 pub(crate) fn rules_about(
     peers: impl Strategy<Value = Peers> + 'static,
     flows: usize,
 ) -> impl Strategy<Value = RuleCase> {
-    let parts = (prop::collection::vec(rule(peers.boxed()), 1..5), sketches(flows));
-    parts.prop_map(|(mut rules, sketches)| {
-        for rule in &mut rules {
-            rule.manner.audit = false;
-            rule.entries.iter_mut().for_each(|entry| entry.audit = false);
-        }
-        RuleCase { rules, audits: [false; POLICIES], sketches }
-    })
+    let rules = prop::collection::vec(rule(peers.boxed()), 1..5);
+    let audits = prop::array::uniform4(prop::bool::weighted(0.25));
+    let parts = (rules, audits, sketches(flows));
+    parts.prop_map(|(rules, audits, sketches)| RuleCase { rules, audits, sketches })
 }
 
 fn rule(peers: BoxedStrategy<Peers>) -> impl Strategy<Value = Rule> {

@@ -9,7 +9,7 @@ use policyc_policy::network::{DenyResponse, Direction, Flow, Reason};
 use super::{Leaf, NetworkDecision, NoTest, SubjectRow, Why, builtin};
 use crate::graph::{DecisionGraph, FieldId, Fields, Node, TableId};
 use crate::intervals::{Family, number};
-use crate::tables::{AddressClass, PortClass};
+use crate::tables::{AddressClass, DecisionId, PortClass};
 
 /// The fields a network graph looks at.
 pub(super) mod field {
@@ -198,7 +198,10 @@ impl State<'_> {
         let class = AddressClass::from_index(self.value(field::ADDRESS_CLASS) as usize);
         let ports = PortClass::from_index(self.value(field::PORT_CLASS) as usize);
         let egress = direction == Direction::Egress;
-        sets.decide(behaviour, egress, class, ports, peer).map(EntityId::index)
+        let [enforced, all] = sets.decide(behaviour, egress, class, ports, peer)?;
+        let decision = |id: DecisionId| self.decision.decisions[id.index()];
+        let is_audited = decision(enforced).allowed && decision(all).audited.is_some();
+        Some(if is_audited { all.index() } else { enforced.index() })
     }
 }
 

@@ -90,6 +90,9 @@ pub enum Why {
     Fragment,
     /// See [`builtin::NEIGHBOUR`].
     Neighbour,
+    /// What denies is audited, and where run-time sets have a say it is not known what
+    /// forwards instead.
+    Unenforced,
     /// The policy said so.
     Policy(Reason),
 }

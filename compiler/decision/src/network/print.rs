@@ -115,7 +115,7 @@ fn write_sets(text: &mut String, tables: &SetTables) -> std::fmt::Result {
             (rank, Some(decision)) => format!("{decision}@{rank:#x}"),
         };
         let cell = |cell: &[Word]| cell.iter().map(word).collect::<Vec<_>>().join(",");
-        let cells: Vec<_> = words.chunks(tables.stages).map(cell).collect();
+        let cells: Vec<_> = words.chunks(tables.width()).map(cell).collect();
         writeln!(text, "  w{}: {}", row.index(), cells.join(" "))?;
     }
     Ok(())
@@ -149,6 +149,7 @@ pub fn describe(decision: &Decision, origins: &OriginTable) -> String {
         Why::ConntrackFull => "(no room for another connection)".to_owned(),
         Why::Fragment => "(fragment whose first part was not forwarded)".to_owned(),
         Why::Neighbour => "(neighbour discovery)".to_owned(),
+        Why::Unenforced => "(nothing that is enforced)".to_owned(),
         Why::Policy(reason) => words(reason, origins),
     };
     let mut text = format!("{verdict} {why}");

@@ -11,6 +11,11 @@
 //! A workload whose addresses change is a set too: what is said of its class is said of
 //! whoever has its address, and outranks all that is said of the address otherwise.
 //!
+//! Where a rule is audited, there are twice as many words: those of what is enforced, then
+//! those of all rules, merged alike. Where the first ones forward, the second ones forward
+//! too, or an audited rule denies: what comes before who decides is not other in the
+//! first ones but for audited rules. So the word of such a denial says what happens then.
+//!
 //! Guarantees: for whatever members, the merged words say what the oracle says of groups
 //! with these members; tests hold them against it.
 //! Does not know: how members are looked up, or how many sets an address may be in.
@@ -26,7 +31,7 @@ use policyc_policy::network::{Direction, EntryVerdict, Peer, Peers, Reason, Runt
 use super::bits::Bits;
 use super::build::{Cells, Predicates, Seen, Viewpoint};
 use super::classes::{Classes, Speaking};
-use super::resolve::DirectionRules;
+use super::resolve::{DirectionRules, OrderedEntry};
 use super::services::Profile;
 use super::{Decision, Why};
 use crate::tables::{AddressClass, DecisionId, PortClass, Row, RowTable};
@@ -68,8 +73,11 @@ const OTHERWISE: u32 = 1;
 pub struct SetTables {
     /// Every set, by its number.
     pub sets: Vec<SetMembers>,
-    /// Words in a cell.
+    /// Stages, and words of them in a cell.
     pub stages: usize,
+    /// Whether as many words are behind them that hold where audited rules are enforced
+    /// too.
+    pub audited: bool,
     /// `places[behaviour * 2 + direction]`, with direction 0 for ingress and 1 for
     /// egress: 0 where no set is named, else the number of a line of rows + 1.
     pub places: Vec<u32>,
@@ -88,6 +96,11 @@ impl SetTables {
         self.address_classes + 1 + self.sets.len()
     }
 
+    /// Number of words in a cell.
+    pub const fn width(&self) -> usize {
+        width(self.stages, self.audited)
+    }
+
     /// The numbers of the sets that an address is in.
     pub fn sets_of(&self, address: IpAddr) -> impl Iterator<Item = usize> + '_ {
         let sets = self.sets.iter().enumerate();
@@ -95,8 +108,8 @@ impl SetTables {
         inside.map(|(number, _)| number)
     }
 
-    /// What is decided about a peer of a class at an address; `None` if no set that it
-    /// is in has a say.
+    /// What is decided about a peer of a class at an address, by the rules that are
+    /// enforced, and by all; `None` if no set that it is in has a say.
     pub fn decide(
         &self,
         behaviour: usize,
@@ -104,7 +117,7 @@ impl SetTables {
         class: AddressClass,
         ports: PortClass,
         address: IpAddr,
-    ) -> Option<DecisionId> {
+    ) -> Option<[DecisionId; 2]> {
         let place = *self.places.get(behaviour * 2 + usize::from(egress))? as usize;
         let line = place.checked_sub(1)? * self.columns();
         let own = self.rows[line + class.index()];
@@ -112,7 +125,8 @@ impl SetTables {
         if own.index() == 0 || sets.peek().is_none() {
             return None;
         }
-        let words = |row: Row| &self.words[row][ports.index() * self.stages..][..self.stages];
+        let width = self.width();
+        let words = |row: Row| &self.words[row][ports.index() * width..][..width];
         let mut merged = words(own).to_vec();
         for set in sets {
             let said = words(self.rows[line + self.address_classes + 1 + set]);
@@ -120,8 +134,15 @@ impl SetTables {
                 *word = if said.rank > word.rank { *said } else { *word };
             }
         }
-        merged.iter().find_map(|word| word.decision)
+        let (enforced, all) = merged.split_at(self.stages);
+        let first = |words: &[Word]| words.iter().find_map(|word| word.decision);
+        let enforced = first(enforced)?;
+        Some([enforced, first(all).unwrap_or(enforced)])
     }
+}
+
+const fn width(stages: usize, audited: bool) -> usize {
+    if audited { 2 * stages } else { stages }
 }
 
 /// What entries say of sets, before it is a table.
@@ -157,8 +178,13 @@ pub(super) fn build(
         rules.filter(|rules| naming.names_a_set(rules)).map(|rules| Stages::of(rules).passes).max()
     });
     let stages = lines.into_iter().flatten().max().unwrap_or(0) + 1;
-    let mut builder = Builder { naming, cells, stages, sets: sets.len(), words: IndexSet::new() };
-    builder.words.insert(vec![Word::default(); naming.classes.port_classes * stages]);
+    let audited = behaviours.iter().any(|seen| {
+        let rules = Direction::BOTH.map(|direction| seen.behaviour.rules.get(direction));
+        rules.into_iter().any(|rules| naming.names_a_set(rules) && is_audited(rules))
+    });
+    let words = IndexSet::new();
+    let mut builder = Builder { naming, cells, stages, audited, sets: sets.len(), words };
+    builder.words.insert(vec![Word::default(); naming.classes.port_classes * builder.width()]);
     let (mut places, mut rows) = (Vec::new(), Vec::new());
     let mut known: HashMap<(&DirectionRules, Viewpoint, Direction), u32> = HashMap::new();
     for (behaviour, seen) in behaviours.iter().enumerate() {
@@ -178,7 +204,17 @@ pub(super) fn build(
     }
     let words = builder.words.into_iter().collect();
     let address_classes = naming.rows.address_classes;
-    SetTables { sets, stages, places, address_classes, rows, words }
+    SetTables { sets, stages, audited, places, address_classes, rows, words }
+}
+
+/// Whether something that is denied is not.
+fn is_audited(rules: &DirectionRules) -> bool {
+    let denies = rules.entries.iter().any(denies_audited);
+    denies || rules.defaults.iter().any(|default| default.manner.audit)
+}
+
+fn denies_audited(entry: &OrderedEntry) -> bool {
+    entry.manner.audit && entry.verdict == EntryVerdict::Deny
 }
 
 impl Naming<'_> {
@@ -226,12 +262,18 @@ struct Builder<'a> {
     naming: &'a Naming<'a>,
     cells: &'a mut Cells,
     stages: usize,
+    /// See [`SetTables::audited`].
+    audited: bool,
     /// Number of sets.
     sets: usize,
     words: IndexSet<Vec<Word>>,
 }
 
 impl Builder<'_> {
+    const fn width(&self) -> usize {
+        width(self.stages, self.audited)
+    }
+
     /// The rows of one direction's rules.
     fn line(
         &mut self,
@@ -292,34 +334,42 @@ impl Builder<'_> {
 
     /// The words of the entries at the places `about`, ascending.
     fn said(&mut self, rules: &DirectionRules, about: &[usize]) -> Vec<Word> {
-        let classes = self.naming.classes;
+        let (classes, width) = (self.naming.classes, self.width());
         let stages = Stages::of(rules);
-        let mut words = vec![Word::default(); classes.port_classes * self.stages];
+        let mut words = vec![Word::default(); classes.port_classes * width];
         for &at in about {
             let entry = &rules.entries[at];
-            let is_audited = entry.manner.audit && entry.verdict == EntryVerdict::Deny;
-            let stage = stages.at(at, self.stages);
+            let first = stages.at(at, self.stages);
+            // What is enforced, then all.
+            let places = [(!denies_audited(entry)).then_some(first), Some(self.stages + first)];
+            let places = places.into_iter().flatten().filter(|place| *place < width);
+            let places: Vec<usize> = places.collect();
             // INVARIANT: entries come from lines of policy, far fewer than 2^31.
             let rank = OTHERWISE + (rules.entries.len() - at) as u32;
-            let decision = match entry.verdict {
-                EntryVerdict::Pass => None,
-                verdict => {
-                    let plain =
-                        Decision::plain(verdict == EntryVerdict::Allow, Why::Policy(entry.reason));
-                    let response = entry.manner.response;
-                    let decision =
-                        if plain.allowed { plain } else { Decision { response, ..plain } };
-                    Some(self.cells.decision(decision))
-                }
-            };
+            let decision = self.decision(entry);
             for class in classes.of_ports.get(entry.ports).into_iter().flatten() {
-                let word = &mut words[class * self.stages + stage];
-                if word.rank == 0 && !is_audited {
-                    *word = Word { rank, decision };
+                for place in &places {
+                    let word = &mut words[class * width + place];
+                    if word.rank == 0 {
+                        *word = Word { rank, decision };
+                    }
                 }
             }
         }
         words
+    }
+
+    /// What an entry decides; `None` for a pass.
+    fn decision(&mut self, entry: &OrderedEntry) -> Option<DecisionId> {
+        let plain =
+            Decision::plain(entry.verdict == EntryVerdict::Allow, Why::Policy(entry.reason));
+        let decision = match entry.verdict {
+            EntryVerdict::Pass => return None,
+            EntryVerdict::Allow => plain,
+            EntryVerdict::Deny if entry.manner.audit => unenforced(entry.reason),
+            EntryVerdict::Deny => Decision { response: entry.manner.response, ..plain },
+        };
+        Some(self.cells.decision(decision))
     }
 
     /// Says what holds where no entry speaks: at the last stage the default, before it
@@ -329,23 +379,37 @@ impl Builder<'_> {
         let plain =
             Decision::plain(rules.otherwise == Reason::NoPolicy, Why::Policy(rules.otherwise));
         let response = default.map_or(plain.response, |default| default.manner.response);
-        let otherwise = self.cells.decision(Decision { response, ..plain });
-        for cell in words.chunks_mut(self.stages) {
-            let last = cell.len().saturating_sub(1);
-            for (stage, word) in cell.iter_mut().enumerate().filter(|(_, word)| word.rank == 0) {
-                let decision = (stage == last).then_some(otherwise);
-                *word = Word { rank: OTHERWISE, decision };
+        let enforced = self.cells.decision(Decision { response, ..plain });
+        let all = match rules.defaults.first() {
+            Some(audited) if plain.allowed => {
+                self.cells.decision(unenforced(Reason::DefaultDeny(audited.origin)))
             }
+            _ => enforced,
+        };
+        let (stages, width) = (self.stages, self.width());
+        for (at, word) in words.iter_mut().enumerate().filter(|(_, word)| word.rank == 0) {
+            let (place, otherwise) = match at % width {
+                place if place < stages => (place, enforced),
+                place => (place - stages, all),
+            };
+            let decision = (place + 1 == stages).then_some(otherwise);
+            *word = Word { rank: OTHERWISE, decision };
         }
     }
 
     /// At the ports of a service no set has a say: its backends are decided.
     fn settle(&self, words: &mut [Word], row: Row, profile: &Profile) {
         for (port, _) in &profile.ports {
-            let first = words.get_mut(port.index() * self.stages);
-            if let (Some(word), Some(cell)) = (first, self.cells.cell_at(row, *port)) {
-                *word = Word { rank: FINAL, decision: Some(cell.decision) };
+            let Some(cell) = self.cells.cell_at(row, *port) else { continue };
+            let first = port.index() * self.width();
+            for at in (first..first + self.width()).step_by(self.stages) {
+                words[at] = Word { rank: FINAL, decision: Some(cell.decision) };
             }
         }
     }
+}
+
+/// That an audited rule would deny.
+fn unenforced(reason: Reason) -> Decision {
+    Decision { audited: Some(reason), ..Decision::plain(true, Why::Unenforced) }
 }

@@ -36,6 +36,13 @@ pub struct EndVerdict {
     pub response: DenyResponse,
 }
 
+impl EndVerdict {
+    /// Whether the engine can say who decides; of what is audited that is who would deny.
+    pub fn says_why(&self) -> bool {
+        self.reason.is_some() || self.audited.is_some()
+    }
+}
+
 /// What an engine says about a flow. An end that is no subject has no verdict:
 /// nothing is enforced there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,9 +75,8 @@ fn agree(a: Option<EndVerdict>, b: Option<EndVerdict>) -> bool {
     let (Some(a), Some(b)) = (a, b) else { return a.is_none() == b.is_none() };
     let reasons = a.reason.zip(b.reason);
     a.allowed == b.allowed
-        && reasons.is_none_or(|reasons| {
-            reasons.0 == reasons.1 && a.audited == b.audited && a.response == b.response
-        })
+        && reasons.is_none_or(|reasons| reasons.0 == reasons.1 && a.response == b.response)
+        && (!a.says_why() || !b.says_why() || a.audited == b.audited)
 }
 
 /// What an engine says that answers with a verdict and a decision.
@@ -93,7 +99,8 @@ fn reason_of(why: Why) -> Option<Reason> {
         | Why::Related
         | Why::ConntrackFull
         | Why::Fragment
-        | Why::Neighbour => None,
+        | Why::Neighbour
+        | Why::Unenforced => None,
     }
 }
 

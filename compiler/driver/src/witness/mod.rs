@@ -23,7 +23,7 @@ use policyc_base::EntityId;
 use policyc_bpf::interp::Coverage;
 use policyc_bpf::{Object, decode};
 use policyc_decision::intervals::Family;
-use policyc_decision::network::{NetworkDecision, Packet, builtin};
+use policyc_decision::network::{NetworkDecision, Packet, Why, builtin};
 use policyc_policy::network::connection::{Connections, Judgement, Question};
 use policyc_policy::network::{Dialect, Direction, Flow, protocol};
 
@@ -185,8 +185,10 @@ impl Check<'_, '_> {
             Direction::Ingress => verdict.ingress?,
         };
         let decided = self.decision.decisions.get(expected)?;
+        let why = end.reason.map(Why::Policy);
         let same = end.allowed == decided.allowed
-            && end.reason.is_some_and(|r| decided.why == policyc_decision::network::Why::Policy(r));
+            && end.audited == decided.audited
+            && (decided.why == Why::Unenforced || why == Some(decided.why));
         (!same).then(|| format!("the oracle says {end:?}, the tables say {decided:?}"))
     }
 

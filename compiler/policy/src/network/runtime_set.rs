@@ -13,8 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use policyc_base::{Diagnostic, Origin, OriginTable, Sink, Span};
 
-use super::eval::selects;
-use super::types::{Dialect, Direction, Entry, EntryVerdict, Peer, Peers, Rule};
+use super::types::{Dialect, Direction, Entry, Peer, Peers, Rule};
 use crate::codes;
 use crate::inventory::{CidrGroup, Groups, Identity, Inventory};
 use crate::labels::{LabelSelector, Operator};
@@ -135,7 +134,7 @@ pub fn check(
     origins: &OriginTable,
     sink: &mut Sink,
 ) {
-    workloads(rules, inventory, dialect, sink);
+    workloads(inventory, dialect, sink);
     let dynamic: Vec<&CidrGroup> = inventory.groups.iter().filter(|group| group.dynamic).collect();
     if dynamic.is_empty() {
         return;
@@ -153,11 +152,6 @@ pub fn check(
             report(finding, entry.origin);
         }
     }
-    for rule in rules {
-        if let Some(finding) = check.audited(rule, rules) {
-            report(finding, rule.origin);
-        }
-    }
     for entry in entries.filter(|entry| entry.direction == Direction::Egress) {
         if let Some(finding) = check.backends(entry) {
             report(finding, entry.origin);
@@ -166,19 +160,15 @@ pub fn check(
 }
 
 /// Reports workloads that change and programs could not follow.
-fn workloads(rules: &[Rule], inventory: &Inventory, dialect: Dialect, sink: &mut Sink) {
-    let entries = |rule: &Rule| rule.entries.iter().any(|entry| entry.audit);
-    let is_audited = rules.iter().any(|rule| rule.manner.audit || entries(rule));
-    for workload in inventory.workloads.values().filter(|workload| workload.dynamic) {
-        let (why, help) = if dialect == Dialect::Kubernetes {
-            ("prefixes may select pods here", "build with a dialect of Cilium")
-        } else if is_audited {
-            ("a rule is audited", "leave one of the two annotations out")
-        } else {
-            continue;
-        };
-        let message = format!("the addresses of `{}` change, and {why}", workload.name);
-        sink.push(Diagnostic::error(codes::GROUP_DYNAMIC, workload.span, message).with_help(help));
+fn workloads(inventory: &Inventory, dialect: Dialect, sink: &mut Sink) {
+    let dynamic = inventory.workloads.values().filter(|workload| workload.dynamic);
+    for workload in dynamic.filter(|_| dialect == Dialect::Kubernetes) {
+        let message = format!(
+            "the addresses of `{}` change, and prefixes may select pods here",
+            workload.name
+        );
+        let finding = Diagnostic::error(codes::GROUP_DYNAMIC, workload.span, message);
+        sink.push(finding.with_help("build with a dialect of Cilium"));
     }
 }
 
@@ -207,40 +197,6 @@ impl Check<'_> {
         let message =
             format!("a selector asks for labels of the group `{}`, which changes", group.name);
         Some((message, "refer to the group by its name"))
-    }
-
-    /// Of a subject of an audited policy, no other policy may name a set in the same
-    /// direction.
-    fn audited(&self, audited: &Rule, rules: &[Rule]) -> Option<Finding> {
-        let groups = &self.inventory.groups;
-        Direction::BOTH.into_iter().find_map(|direction| {
-            let in_direction = |entry: &&Entry| entry.direction == direction;
-            let denies = |entry: &Entry| entry.audit && entry.verdict == EntryVerdict::Deny;
-            let speaks = audited.manner.audit && *audited.default_deny.get(direction)
-                || audited.entries.iter().any(|entry| in_direction(&entry) && denies(entry));
-            let rules = rules.iter().filter(|_| speaks);
-            let mut named = rules.filter_map(|rule| {
-                let mut entries = rule.entries.iter().filter(in_direction);
-                let set = entries.find_map(|entry| RuntimeSet::all(entry, groups).next())?;
-                Some((rule, set))
-            });
-            let (_, set) = named.find(|(rule, _)| self.share_a_subject(audited, rule))?;
-            let message = format!(
-                "the rule is audited, and of whom it is about another one names the group \
-                 `{}`, which changes",
-                set.name()
-            );
-            Some((message, "leave one of the two annotations out"))
-        })
-    }
-
-    fn share_a_subject(&self, first: &Rule, second: &Rule) -> bool {
-        let workloads = self.inventory.workloads.iter().map(|(id, _)| Identity::Workload(id));
-        let nodes = self.inventory.nodes.iter().map(|(id, _)| Identity::Node(id));
-        let mut all = workloads.chain(nodes);
-        all.any(|identity| {
-            [first, second].iter().all(|rule| selects(&rule.subject, identity, self.inventory))
-        })
     }
 
     fn backends(&self, entry: &Entry) -> Option<Finding> {

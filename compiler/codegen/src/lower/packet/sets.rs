@@ -10,6 +10,7 @@ use policyc_bpf::sets::{KEY, KEY_BITS, MOST, NUMBER};
 use policyc_decision::network::SetTables;
 use policyc_ir::{BinOp, Block, CmpOp, Helper, Target, Type, Value};
 
+use super::super::layout::{ALLOW, AUDITED};
 use super::super::search;
 use super::super::set_tables::{PASS, SetMaps};
 use super::Lowering;
@@ -82,12 +83,27 @@ impl Lowering<'_> {
         let classes = self.decision.ports.classes.len().next_power_of_two();
         let (protocol, port) = (packet.protocol, packet.port);
         let ports = search::port_class(&mut self.b, self.tables.ports, classes, protocol, port);
-        let ports = self.b.bin_const(BinOp::Mul, ports, tables.stages as u64);
+        let ports = self.b.bin_const(BinOp::Mul, ports, tables.width() as u64);
         let now = self.b.helper(Helper::KtimeGetCoarseNs, []);
         let merging = Merging { tables, maps, line, ports, now };
         let words = self.words(&merging, own);
         let words = self.best(&merging, list, words);
-        self.first_to_decide(&words, judged);
+        let (enforced, all) = words.split_at(tables.stages);
+        if all.is_empty() {
+            return self.first_to_decide(enforced, judged);
+        }
+        let (decided, [word]) = self.b.block_with("enforced_rules", [Type::U32]);
+        self.first_to_decide(enforced, decided);
+        self.b.switch_to(decided);
+        let forwards = self.b.block("forwards");
+        let as_said = Target::new(judged, [word]);
+        self.b.br_const(CmpOp::Set, word, ALLOW.into(), forwards, as_said.clone());
+        self.b.switch_to(forwards);
+        let (told, [other]) = self.b.block_with("all_rules", [Type::U32]);
+        self.first_to_decide(all, told);
+        self.b.switch_to(told);
+        let audited = Target::new(judged, [other]);
+        self.b.br_const(CmpOp::Set, other, AUDITED.into(), audited, as_said);
     }
 
     /// The index of a row's first word.
@@ -130,15 +146,15 @@ impl Lowering<'_> {
     fn words(&mut self, merging: &Merging<'_>, row: Value) -> Vec<Value> {
         let count: usize = merging.tables.words.values().map(Vec::len).sum();
         let first = self.b.bin(BinOp::Add, row, merging.ports);
-        let stages = 0..merging.tables.stages as u64;
-        let word = |lowering: &mut Self, stage: u64| {
-            let at = lowering.b.bin_const(BinOp::Add, first, stage);
+        let places = 0..merging.tables.width() as u64;
+        let word = |lowering: &mut Self, place: u64| {
+            let at = lowering.b.bin_const(BinOp::Add, first, place);
             let base = lowering.b.flat_addr(merging.maps.words);
             let count = count.next_power_of_two();
             let at = search::element(&mut lowering.b, base, at, count, 8);
             lowering.b.load(Type::U64, at, 0)
         };
-        stages.map(|stage| word(self, stage)).collect()
+        places.map(|place| word(self, place)).collect()
     }
 
     /// The words with those of every set on the list, by their ranks.
