@@ -39,8 +39,12 @@ fn group(name: &str, prefixes: &str) -> String {
 }
 
 fn apply(lab: &Lab, more: &str, friends: &str) {
+    apply_policies(lab, &[POLICY, more].concat(), friends);
+}
+
+fn apply_policies(lab: &Lab, policies: &str, friends: &str) {
     let (file, to) = (lab.file("a.policyc"), lab.file("bindings.yaml"));
-    let policies = [POLICY, more, &group("friends", friends), &group("foes", "")].concat();
+    let policies = [policies, &group("friends", friends), &group("foes", "")].concat();
     save(&artifact("a", &policies, INVENTORY), &file);
     let bindings = "- subject: demo/right\n  attach: {netns: {path: RIGHT}}\n";
     fs::write(&to, bindings_text(lab, bindings)).expect("a file");
@@ -249,4 +253,31 @@ spec:
     fs::write(&groups, other).expect("a file");
     let refused = lab.refuses(["patch".as_ref(), "-i".as_ref(), groups.as_os_str()]).err;
     assert!(refused.contains("`demo/friend` has other labels or ports"), "{refused}");
+}
+
+#[test]
+fn a_policy_about_them_is_audited_by_annotation_and_not_while_live() {
+    let test = "members::a_policy_about_them_is_audited_by_annotation_and_not_while_live";
+    let Some(lab) = Lab::new(test) else { return };
+    let name = "name: hears-friends, namespace: demo";
+    let audited = format!("{name}, annotations: {{policyc.io/audit: \"true\"}}");
+    apply_policies(&lab, &POLICY.replace(name, &audited), "192.0.2.0/24");
+    assert_eq!(answers(&lab), [true, true], "who is no friend is told of");
+    patch(&lab, &group("foes", "10.0.0.0/8, '::/0'"));
+    assert_eq!(answers(&lab), [true, true], "nor does a foe");
+    let status = lab.says(["status"]);
+    assert!(status.contains("audit by default of demo/hears-friends spec"), "{status}");
+    assert!(status.contains("audit demo/hears-friends spec.ingressDeny[0]"), "{status}");
+
+    patch(&lab, &group("foes", ""));
+    apply(&lab, "", "192.0.2.0/24");
+    assert_eq!(answers(&lab), [false, false]);
+    let said = lab.says(["audit", "demo/hears-friends", "--for", "10m"]);
+    let denied = "  what these have a say in stays denied, unless it is audited at the build: \
+                  foes, friends\n";
+    assert!(said.ends_with(denied), "{said}");
+    assert_eq!(answers(&lab), [true, true], "of nobody in a group");
+    // 10.77.0.1 is excepted.
+    patch(&lab, &group("foes", "10.0.0.0/8, '::/0'"));
+    assert_eq!(answers(&lab), [true, false]);
 }

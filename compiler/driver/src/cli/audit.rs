@@ -1,5 +1,6 @@
 //! `policyc audit`
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -27,8 +28,9 @@ pub(super) fn run(args: &AuditArgs) -> Result<Status, Error> {
             let rules: Vec<_> = rules.into_iter().collect();
             let time = for_people(within);
             format!(
-                "generation {generation}: {policy} reports for {time} and does not enforce: {}\n",
-                rules.join(", ")
+                "generation {generation}: {policy} reports for {time} and does not enforce: {}\n{}",
+                rules.join(", "),
+                still_enforced(&host)?
             )
         }
         None => {
@@ -38,6 +40,22 @@ pub(super) fn run(args: &AuditArgs) -> Result<Status, Error> {
     };
     output::print(&text)?;
     Ok(Status::Clean)
+}
+
+/// What a live audit does not reach: where run-time sets have a say, nothing is known of
+/// what would hold instead.
+fn still_enforced(host: &Host<'_, RealKernel>) -> Result<String, Error> {
+    let applied = runtime::last_applied(host).map_err(|error| live::failed(&error))?;
+    let sets = applied.as_ref().map_or(&[][..], |(artifact, _)| &artifact.manifest().sets);
+    if sets.is_empty() {
+        return Ok(String::new());
+    }
+    let names: BTreeSet<&str> = sets.iter().map(|set| set.name.as_str()).collect();
+    let names: Vec<_> = names.into_iter().collect();
+    Ok(format!(
+        "  what these have a say in stays denied, unless it is audited at the build: {}\n",
+        names.join(", ")
+    ))
 }
 
 fn listed(audits: &[(Audited, Duration)], format: Format) -> String {
