@@ -13,7 +13,9 @@ mod tool;
 
 /// Whether a tool is here; says so if not.
 fn is_there(tool: &str, package: &str, test: &str) -> bool {
-    let found = std::process::Command::new(tool).arg("--version").output();
+    // Not all of them know `--version`.
+    let find = format!("command -v {tool}");
+    let found = std::process::Command::new("sh").args(["-c", &find]).output();
     let found = found.is_ok_and(|output| output.status.success());
     if !found {
         eprintln!("SKIPPED {test}: no `{tool}` (Debian's package {package})");
