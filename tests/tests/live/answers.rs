@@ -10,7 +10,7 @@ use policyc_codegen::lower::maps::Room;
 
 use crate::build::{self, bind};
 use crate::connections::{SILENCE, apply, build, policy};
-use crate::lab::{Lab, PATIENCE, must};
+use crate::lab::{Lab, PATIENCE, must, wait_for};
 use crate::pods::has_tool;
 use crate::tools::Tool;
 use crate::traffic::within;
@@ -123,6 +123,45 @@ fn that_cannot_be_given_are_announced() {
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "XDP in the driver sees no answer");
     let status = lab.says(["status"]);
     assert!(status.contains(", answered: reset"), "{status}");
+}
+
+/// A policy of the left end that allows nothing, and answers.
+fn locks_left_up() -> policyc_bpf::Artifact {
+    let annotation = "annotations: {policyc.io/deny-response: reset}, name";
+    let text = policy("left", "left", "", "").replacen("name", annotation, 1);
+    build("left", &text, Room::default())
+}
+
+/// At the host's end of a pair both directions are answered; at a port of a bridge only
+/// what the workload there sends, because what it would receive may be for others.
+#[test]
+fn at_a_port_of_a_bridge_are_for_its_own_workload_alone() {
+    let test = "answers::at_a_port_of_a_bridge_are_for_its_own_workload_alone";
+    let Some(lab) = Lab::new(test) else { return };
+    let (left, right) = (lab.address(1), lab.address(2));
+    let to = "- subject: demo/left\n  \
+              attach: {tc: {interface: veth-right, netns: RIGHT, side: host}}\n";
+    let to = bind(&lab, to);
+    apply(&lab, &locks_left_up(), &to);
+    let sent = |patience| connect(&lab.left, right, patience).kind();
+    let received = |patience| connect(&lab.right, left, patience).kind();
+    assert_eq!(sent(PATIENCE), ErrorKind::ConnectionRefused, "it sends");
+    assert_eq!(received(PATIENCE), ErrorKind::ConnectionRefused, "it would receive");
+    for command in [
+        "link add br0 address 02:00:00:00:00:02 type bridge",
+        "addr flush dev veth-right",
+        "link set veth-right master br0",
+        "link set br0 up",
+        "addr add 10.77.0.2/24 dev br0",
+        "neigh add 10.77.0.1 dev br0 lladdr 02:00:00:00:00:01",
+    ] {
+        must(&format!("ip -n {} {command}", lab.right));
+    }
+    apply(&lab, &locks_left_up(), &to);
+    // A bridge that has just come up carries nothing for a moment.
+    let refused = || (sent(SILENCE) == ErrorKind::ConnectionRefused).then_some(());
+    wait_for("an answer to what it sends", refused);
+    assert_eq!(received(SILENCE), ErrorKind::TimedOut, "it may be for others");
 }
 
 /// A socket's segment leaves its checksum to the device, and what comes back in its
