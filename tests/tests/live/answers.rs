@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use policyc_codegen::lower::maps::Room;
 
-use crate::build::{self, bind};
+use crate::build::{self, artifact, bind};
 use crate::connections::{SILENCE, apply, build, policy};
 use crate::lab::{Lab, PATIENCE, must, wait_for};
 use crate::pods::has_tool;
+use crate::subjects::{HOST, apply_in};
 use crate::tools::Tool;
 use crate::traffic::within;
 
@@ -162,6 +163,29 @@ fn at_a_port_of_a_bridge_are_for_its_own_workload_alone() {
     let refused = || (sent(SILENCE) == ErrorKind::ConnectionRefused).then_some(());
     wait_for("an answer to what it sends", refused);
     assert_eq!(received(SILENCE), ErrorKind::TimedOut, "it may be for others");
+}
+
+/// The host's own gates let pass what came in, so what it answers bears no mark there.
+#[test]
+fn are_the_hosts_too() {
+    let Some(lab) = Lab::new("answers::are_the_hosts_too") else { return };
+    lab.without_ipv6();
+    let policy = "
+apiVersion: cilium.io/v2
+kind: CiliumClusterwideNetworkPolicy
+metadata: {name: host, annotations: {policyc.io/deny-response: reset}}
+spec:
+  nodeSelector: {matchLabels: {role: gateway}}
+  ingress: [{fromCIDR: [192.0.2.7/32]}]
+  egress: [{toCIDR: [192.0.2.7/32]}]
+";
+    let host = "- subject: gateway\n  attach: {host: {interfaces: [veth-right]}}\n";
+    let ended = apply_in(&lab, &artifact("host", policy, HOST), host);
+    assert_eq!(ended.status, Some(0), "{}{}", ended.out, ended.err);
+    for (netns, to) in [(&lab.left, lab.address(2)), (&lab.right, lab.address(1))] {
+        let error = connect(netns, to, PATIENCE);
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{netns} to {to}");
+    }
 }
 
 /// A socket's segment leaves its checksum to the device, and what comes back in its

@@ -166,7 +166,7 @@ fn a_port_of_a_bridge() {
 }
 
 /// The right end is a host that forwards.
-const HOST: &str = "
+pub(crate) const HOST: &str = "
 apiVersion: v1
 kind: Node
 metadata: {name: gateway, labels: {role: gateway}}
@@ -189,7 +189,7 @@ spec:
 }
 
 /// The command, in the network namespace that is the host here.
-fn apply_in(lab: &Lab, artifact: &Artifact, bindings: &str) -> tool::Ended {
+pub(crate) fn apply_in(lab: &Lab, artifact: &Artifact, bindings: &str) -> tool::Ended {
     let (file, to) = (lab.file("h.policyc"), lab.file("host.yaml"));
     save(artifact, &file);
     fs::write(&to, bindings_text(lab, bindings)).expect("a file");
